@@ -18,12 +18,14 @@ R = TypeVar("R")
 
 
 class Controller:
-    """Reconciles the objects of one kind. An object has one worker at a time."""
+    """Reconciles the objects of one kind. An object has one worker at a time; `urgent` ones go before others."""
 
-    def __init__(self, name: str, caches: Caches, *, workers: int) -> None:
+    def __init__(
+        self, name: str, caches: Caches, *, workers: int, urgent: Callable[[Key], bool] = lambda _: False
+    ) -> None:
         self._caches = caches
         self._workers = workers
-        self._queue: WorkQueue[Key] = WorkQueue(name)
+        self._queue: WorkQueue[Key] = WorkQueue(name, urgent)
 
     def enqueue(self, key: Key) -> None:
         """Reconcile the object of that key soon. Caches call it for each change."""

@@ -364,3 +364,22 @@ async def test_a_pod_that_was_just_deleted_is_known_to_go_before_its_watch_repor
     await executor.execute(vmi, (DeletePod(pod_name(vmi), uid),))
     (pod,) = written
     assert pod["metadata"]["uid"] == uid and pod["metadata"]["deletionTimestamp"]
+
+
+async def test_a_guest_with_a_pod_is_handed_over_before_all_others_have_pods(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    def schedule(place: Place, body: Object) -> None:
+        if place.plural == "pods":
+            body["spec"]["nodeName"] = "node1"
+
+    server.admit = schedule
+    server.put(NODES.path(), NODE)
+    count, pods = 100, ("POST", PODS.path("ns"))
+    for number in range(count):
+        server.put(VMIS, {"metadata": {"name": f"guest{number}"}, "spec": SPEC})
+    async with at_work(client):
+        await server.received("PATCH", count)
+    writes = [method for method, path in server.requests if method == "PATCH" or (method, path) == pods]
+    assert writes.count("POST") == count
+    assert writes.index("PATCH") < count / 2

@@ -181,7 +181,7 @@ async def test_a_queue_that_is_not_worked_on_keeps_nothing() -> None:
         done.put_nowait(key)
 
     def kept() -> int:
-        return len(queue._waiting) + queue._ready.qsize() + len(queue._timers) + len(queue._failures)
+        return len(queue._waiting) + queue._ready._value + len(queue._timers) + len(queue._failures)
 
     for number in range(5000):
         queue.add(f"machine{number}")
@@ -191,3 +191,38 @@ async def test_a_queue_that_is_not_worked_on_keeps_nothing() -> None:
         assert await done.get() == "seen"
         queue.add_after("later", 60)
     assert kept() == 0
+
+
+async def test_urgent_keys_go_first_and_let_others_have_every_fourth_turn() -> None:
+    done: list[str] = []
+    last = asyncio.Event()
+    queue = WorkQueue[str]("test", urgent=str.isupper)
+
+    async def reconcile(key: str) -> None:
+        done.append(key)
+        if len(done) == 9:
+            last.set()
+
+    async with working(queue, reconcile, *"abAcBCDEF", workers=1):
+        await last.wait()
+    assert "".join(done) == "ABCaDEFbc"
+
+
+async def test_a_key_that_becomes_urgent_while_it_waits_overtakes_others() -> None:
+    done: list[str] = []
+    urgent: set[str] = set()
+    last = asyncio.Event()
+    queue = WorkQueue[str]("test", urgent=urgent.__contains__)
+
+    async def reconcile(key: str) -> None:
+        done.append(key)
+        if key == "first":
+            urgent.add("c")
+            queue.add("c")
+            queue.add("c")
+        if len(done) == 4:
+            last.set()
+
+    async with working(queue, reconcile, "first", "a", "b", "c", workers=1):
+        await last.wait()
+    assert done == ["first", "c", "a", "b"]

@@ -56,7 +56,7 @@ class VmiReconciler:
         self._nodes = nodes
         self._planner = planner
         self._specs = AcceptedSpecs()
-        self._controller = Controller("vmi", caches, workers=_WORKERS)
+        self._controller = Controller("vmi", caches, workers=_WORKERS, urgent=self._has_begun)
         self._executor = Executor(client, events, caches.vmis.wrote, caches.pods.rewrote)
         self._clock = asyncio.get_running_loop().time
         self._migrations_over = migrations_over if migrations_over is not None else Sightings(self._clock)
@@ -167,6 +167,14 @@ class VmiReconciler:
         if vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
             return {}
         return await read_claims(self._client, vmi.metadata.namespace, spec)
+
+    def _has_begun(self, key: Key) -> bool:
+        """Whether it has a pod or is to go, so that it takes few requests until a user has what was requested. In a
+        burst of creations, guests whose pods are ready do not wait until all others have a pod, too."""
+        vmi = self._caches.vmis.get(key)
+        if vmi is None or vmi.metadata.deletion_timestamp is not None or self._caches.pods.of(vmi):
+            return True
+        return bool(vmi.status.active_pods)
 
     def _node_changed(self, name: str) -> None:
         for vmi in self._caches.vmis_on_nodes.of(name):

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from virt_core import logs
 from virt_core.kube.errors import Conflict, KubeError
+from virt_core.kube.turns import Turns
 from virt_core.metrics.queues import QueueCounts, counted
 
 K = TypeVar("K", bound=Hashable)
@@ -31,13 +32,17 @@ class Retry(Exception):
 
 
 class WorkQueue(Generic[K]):
-    """Keys for `reconcile(key)`, which returns the seconds after which to reconcile again, or None."""
+    """Keys for `reconcile(key)`, which returns the seconds after which to reconcile again, or None.
 
-    def __init__(self, name: str) -> None:
+    Keys that are `urgent` when they are added go before others, see turns.py.
+    """
+
+    def __init__(self, name: str, urgent: Callable[[K], bool] = lambda _: False) -> None:
         self._name = name
+        self._urgent = urgent
         self._working = False
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: set[K] = set()
+        self._ready = asyncio.Semaphore(0)  # of each key in _waiting
+        self._waiting: Turns[K] = Turns()
         self._running: set[K] = set()
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -57,10 +62,9 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         if key in self._running:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
+        elif self._waiting.add(key, urgent=self._urgent(key)):
             self.counts.add(key, asyncio.get_running_loop().time())
-            self._ready.put_nowait(key)
+            self._ready.release()
 
     def add_after(self, key: K, delay: float) -> None:
         """Reconcile `key` in `delay` seconds, or earlier if it is added before. No effect unless `run` is running."""
@@ -97,16 +101,16 @@ class WorkQueue(Generic[K]):
     def _forget(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
-        for keys in (self._timers, self._waiting, self._running, self._again, self._failures):
+        for keys in (self._timers, self._running, self._again, self._failures):
             keys.clear()
-        self._ready = asyncio.Queue()
+        self._ready, self._waiting = asyncio.Semaphore(0), Turns()
         self.counts.forget()
 
     async def _work(self, reconcile: Callable[[K], Awaitable[float | None]]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            key = await self._ready.get()
-            self._waiting.discard(key)
+            await self._ready.acquire()
+            key = self._waiting.take()
             self._running.add(key)
             self.counts.begin(key, loop.time())
             delay = await self._reconcile_once(reconcile, key)
