@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--idle-seconds", type=float, default=600.0)
     parser.add_argument("--machines", type=int, nargs="*", default=[1000, 8000], help="VMIs of scale, one run each")
     parser.add_argument("--vms", type=int, default=4000, help="VMs of scale; 0: none")
+    parser.add_argument("--deleted", type=int, default=1000, help="machines that scale deletes in each run, at most")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - {*PARTS, *ALONE}:
         parser.error(f"PART: {sorted(unknown)} is not among {', '.join(PARTS + ALONE)}")
@@ -68,7 +69,7 @@ def main() -> None:
         "preflight": preflight,
         "idle": lambda: idle(arguments.idle_seconds),
         "idle-machine": lambda: idle_machine(arguments.idle_seconds),
-        "scale": lambda: scale(arguments.machines, arguments.vms),
+        "scale": lambda: scale(arguments.machines, arguments.vms, arguments.deleted),
     }
     names = {
         "installation": "installation_seconds",

@@ -12,16 +12,17 @@ from tests.bench.scale.table import Measured, markdown
 OUT = Path("build/scale.md")
 
 
-def scale(machines: list[int], vms: int) -> Measured:
-    """Each number of VirtualMachineInstances, then that of VirtualMachines; 0 for none."""
+def scale(machines: list[int], vms: int, deleted: int) -> Measured:
+    """Each number of VirtualMachineInstances, then that of VirtualMachines; 0 for none. Of each run `deleted` are
+    deleted, at most."""
     found: Measured = {"vmis": {}, "vms": {}}
     for count in filter(None, machines):
         print(f"{count} VirtualMachineInstances on fake nodes", flush=True)
-        found["vmis"][f"{count:,}"] = asyncio.run(run.vmis(count))
+        found["vmis"][f"{count:,}"] = asyncio.run(run.vmis(count, deleted))
         _show(found)
     if vms:
         print(f"{vms} VirtualMachines on fake nodes", flush=True)
-        found["vms"][f"{vms:,}"] = asyncio.run(run.vms(vms))
+        found["vms"][f"{vms:,}"] = asyncio.run(run.vms(vms, deleted))
         _show(found)
     return found
 

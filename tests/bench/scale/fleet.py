@@ -65,6 +65,11 @@ class Fleet:
         self.phases: Counter[str] = Counter()
         """How many there are in each phase."""
 
+        self.starts: list[float] = []
+        """Of each that has run, the seconds from its creation, as the watch has shown both."""
+
+        self._created: dict[str, float] = {}
+
     @classmethod
     @asynccontextmanager
     async def followed(cls, client: KubeClient) -> AsyncIterator[Fleet]:
@@ -160,7 +165,11 @@ class Fleet:
         if before is not None:
             self.phases[before[0]] -= 1
         if event.type == "DELETED":
+            self._created.pop(name, None)
             return
+        created = self._created.setdefault(name, time.monotonic())
+        if status.phase == "Running" and before is not None and before[0] != "Running":
+            self.starts.append(time.monotonic() - created)
         ready = any(condition.type == READY and condition.status == "True" for condition in status.conditions)
         self._states[name] = status.phase, status.node_name, ready
         self.phases[status.phase] += 1

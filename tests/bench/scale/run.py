@@ -20,6 +20,7 @@ from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 
+from tests.bench.percentiles import summary
 from tests.bench.scale import control_plane, kwok, suite
 from tests.bench.scale.audit import Audit, per
 from tests.bench.scale.control_plane import BENCH, ControlPlane
@@ -30,9 +31,6 @@ from tests.bench.scale.latency import Buckets, quantile, since
 
 PER_NODE, FAILING_IN = 80, 20
 """Machines on a node, and of how many nodes one fails."""
-
-DELETED = 1000
-"""Machines that are deleted, at most."""
 
 _LONG, _QUIET = 1800.0, 5.0
 _AFTER_RESTART = 20.0
@@ -94,23 +92,23 @@ async def site(machines: int) -> AsyncIterator[Site]:
             await asyncio.wait([beating])
 
 
-async def vmis(count: int) -> Measured:
-    """VirtualMachineInstances from created to deleted, and the failure of nodes."""
+async def vmis(count: int, deleted: int) -> Measured:
+    """VirtualMachineInstances from created to deleted, half of them and `deleted` at most, and the failure of nodes."""
     names = [f"vmi{number:05}" for number in range(count)]
     async with site(count) as here:
         found = await _life(here, names, here.fleet.create_vmis(names))
-        gone = names[: min(count // 2, DELETED)]
+        gone = names[: min(count // 2, deleted)]
         found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINE_INSTANCES, gone))
         found["node failures"] = await _nodes_fail(here)
     return found
 
 
-async def vms(count: int) -> Measured:
-    """VirtualMachines that run from their creation until they are deleted."""
+async def vms(count: int, deleted: int) -> Measured:
+    """VirtualMachines that run from their creation until they are deleted, `deleted` of them at most."""
     names = [f"vm{number:05}" for number in range(count)]
     async with site(count) as here:
         found = await _life(here, names, here.fleet.create_vms(names))
-        found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINES, names[:DELETED]))
+        found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINES, names[:deleted]))
     return found
 
 
@@ -144,6 +142,7 @@ async def _created(here: Site, names: list[str], creation: Any) -> Measured:
     return {
         "seconds": {"created": round(created, 1), "all run": round(took, 1)},
         "per second": round(len(names) / took, 1),
+        "seconds to Running": summary(here.fleet.starts),
         "processor_ms_per_machine": {name: round(seconds * 1000 / len(names), 2) for name, seconds in used.items()},
         "queue_p99_seconds": {name: round(quantile(found, 0.99), 4) for name, found in waited.items()},
         "requests": await here.requests(len(names)),
