@@ -1,9 +1,9 @@
 """`make bench`: how long the suite takes to be installed, how long a VMI takes from created to Running, stage by stage,
 and from deleted to gone, what each process weighs, and what machines and an idle suite ask of the API server; the same
 of VirtualMachines, one after the other and a thousand at once, and how long their webhooks take; and live migrations;
-and the plan of an upgrade over a large cluster, which needs none. `python -m tests.bench scale` is not among those of
-`make bench`: thousands of machines on fake nodes, with a control plane of its own. `python -m tests.bench idle` is one
-of them.
+and the plan of an upgrade and a drift pass over a large cluster, which need none. `python -m tests.bench scale` is not
+among those of `make bench`: thousands of machines on fake nodes, with a control plane of its own. `python -m
+tests.bench idle` is one of them.
 
 Prints tables, writes build/bench.json. Nothing here passes or fails.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.bench.drift import drift
 from tests.bench.idle import idle
 from tests.bench.installation import installation
 from tests.bench.machines import burst, idle_machine, starts
@@ -37,6 +38,7 @@ PARTS = (
     "vms",
     "migrations",
     "preflight",
+    "drift",
     "idle",
     "idle-machine",
 )
@@ -67,6 +69,7 @@ def main() -> None:
         "vms": vms,
         "migrations": migrations,
         "preflight": preflight,
+        "drift": drift,
         "idle": lambda: idle(arguments.idle_seconds),
         "idle-machine": lambda: idle_machine(arguments.idle_seconds),
         "scale": lambda: scale(arguments.machines, arguments.vms, arguments.deleted),
@@ -81,6 +84,7 @@ def main() -> None:
         "vms": "thousand_vms",
         "migrations": "migrations",
         "preflight": "upgrade_plan",
+        "drift": "drift_pass",
         "idle": "idle",
         "idle-machine": "idle_machine",
         "scale": "scale",
