@@ -20,7 +20,7 @@ class Index(Generic[T]):
     def __init__(self, cache: Reflector[T], groups: Callable[[T], Iterable[str]]) -> None:
         self._cache = cache
         self._groups = groups
-        self._in: dict[Key, frozenset[str]] = {}
+        self._in: dict[Key, tuple[str, ...]] = {}  # a set weighs four times as much
         self._members: dict[str, dict[Key, None]] = {}
         cache.subscribe(self._changed)
 
@@ -42,9 +42,9 @@ class Index(Generic[T]):
 
     def _changed(self, key: Key) -> None:
         found = self._cache.get(key)
-        before, after = self._in.pop(key, frozenset()), frozenset(self._groups(found) if found is not None else ())
+        before, after = set(self._in.pop(key, ())), set(self._groups(found) if found is not None else ())
         if after:
-            self._in[key] = after
+            self._in[key] = tuple(after)
         for group in before - after:
             members = self._members[group]
             del members[key]

@@ -100,3 +100,16 @@ def test_a_status_can_be_replaced_and_is_an_object_or_does_not_decode() -> None:
     for status in ([], "Running", None):
         with pytest.raises(msgspec.ValidationError, match="status is not an object"):
             VirtualMachineInstance.of({"metadata": {"name": "g"}, "status": status})
+
+
+def test_a_decoded_status_is_remembered_for_a_pass_and_not_for_every_guest_of_a_cluster() -> None:
+    def guest(number: int) -> VirtualMachineInstance:
+        metadata = {"name": f"guest{number}", "namespace": "ns"}
+        return VirtualMachineInstance.of({"metadata": metadata, "spec": {}, "status": {"nodeName": f"node{number}"}})
+
+    first = guest(0)
+    status = first.status
+    assert first.status is status
+    others = [guest(number) for number in range(1, 1000)]
+    assert [other.status.node_name for other in others] == [f"node{number}" for number in range(1, 1000)]
+    assert first.status == status and first.status is not status

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from virt_core.conventions import migration as convention
 from virt_core.conventions.launcher_pod import COMPUTE, guest_needs, is_own
 from virt_core.migration.migration import MigrationPhase
@@ -16,7 +14,7 @@ from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.launcher import launcher_of
 from virt_controller.pod.limits import required_limits
-from virt_controller.pod.observed import ContainerStatus, LauncherPod
+from virt_controller.pod.observed import ContainerStatus, LauncherPod, Running
 from virt_controller.pod.problems import UNSCHEDULABLE, rejection, start_problem
 from virt_controller.pod.target import NoDigest, target_pod
 from virt_controller.pod.template import launcher_pod
@@ -79,10 +77,10 @@ def is_running_since(pod: LauncherPod) -> str:
     """When the launcher was started, by its node's clock (empty: unknown), or, as long as the kubelet has not reported
     that, when the pod was created."""
     running = _launcher(pod)
-    return pod.metadata.creation_timestamp if running is None else str(running.get("startedAt") or "")
+    return pod.metadata.creation_timestamp if running is None else running.started_at or ""
 
 
-def _launcher(pod: LauncherPod) -> dict[str, Any] | None:
+def _launcher(pod: LauncherPod) -> Running | None:
     """The state of the launcher that runs."""
     found = (status.state.running for status in pod.status.container_statuses if status.name == COMPUTE)
     return next(found, None)

@@ -1,8 +1,13 @@
 """The fields of a launcher pod and its claims that the controller uses. Pure; decoded by caches and
-reconcilers."""
+reconcilers.
+
+There is a pod for each guest of the cluster, so its parts are small: the garbage collector does not follow those that
+hold texts only, and pods of the same image share its name.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -13,7 +18,7 @@ from virt_core.objects.meta import ObjectMeta, condition_of
 _NOT_STARTED = "StartError"  # containerd's reason
 
 
-class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
+class PodCondition(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A condition of a pod."""
 
     type: str
@@ -22,14 +27,21 @@ class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
 
 
-class Waiting(msgspec.Struct, frozen=True, rename="camel"):
+class Waiting(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Why a container does not run yet."""
 
     reason: str = ""
     message: str = ""
 
 
-class Terminated(msgspec.Struct, frozen=True, rename="camel"):
+class Running(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """That it runs."""
+
+    started_at: str | None = None
+    """RFC 3339, by its node's clock."""
+
+
+class Terminated(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """How a container ended."""
 
     exit_code: int = 0
@@ -42,15 +54,15 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
         return self.message.strip() or self.reason
 
 
-class ContainerState(msgspec.Struct, frozen=True, rename="camel"):
+class ContainerState(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One of waiting, running, terminated."""
 
     waiting: Waiting | None = None
-    running: dict[str, Any] | None = None
+    running: Running | None = None
     terminated: Terminated | None = None
 
 
-class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A container of the launcher pod."""
 
     name: str
@@ -59,8 +71,12 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "image", sys.intern(self.image))
+        msgspec.structs.force_setattr(self, "image_id", sys.intern(self.image_id))
 
-class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The pod's node, and who chooses it."""
 
     node_name: str = ""
@@ -68,7 +84,7 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     termination_grace_period_seconds: int | None = None
 
 
-class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+class PodStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The pod's status, written by kubelet and scheduler."""
 
     phase: str = ""
@@ -80,7 +96,7 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     container_statuses: list[ContainerStatus] = []
 
 
-class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
+class LauncherPod(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A launcher pod in the reflector's cache."""
 
     metadata: ObjectMeta

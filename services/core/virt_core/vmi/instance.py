@@ -8,8 +8,8 @@ Machine).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
@@ -83,19 +83,32 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
         return self.migration_state is not None and self.migration_state.active
 
 
-class VirtualMachineInstance(RawObject, frozen=True, rename="camel", dict=True):
+_DECODED = 128
+_decoded: OrderedDict[int, tuple[msgspec.Raw, VmiStatus]] = OrderedDict()
+"""The last statuses that were looked at, by the identity of their text. A pass looks at one many times; kept for all
+guests of a cluster they would take as much memory as the texts."""
+
+
+class VirtualMachineInstance(RawObject, frozen=True, rename="camel"):
     """A VirtualMachineInstance in a reflector's cache."""
 
     API_VERSION: ClassVar[str] = "kubevirt.io/v1"
     KIND: ClassVar[str] = "VirtualMachineInstance"
 
-    @cached_property
+    @property
     def status(self) -> VmiStatus:
         """The fields of the status that decisions use. A status that does not decode has the phase UNKNOWN."""
+        text, known = self.stored_status, _decoded.get(id(self.stored_status))
+        if known is not None and known[0] is text:
+            return known[1]
         try:
-            return msgspec.json.decode(self.stored_status, type=VmiStatus)
+            status = msgspec.json.decode(text, type=VmiStatus)
         except msgspec.ValidationError:
-            return VmiStatus(phase=VmiPhase.UNKNOWN)
+            status = VmiStatus(phase=VmiPhase.UNKNOWN)
+        _decoded[id(text)] = text, status
+        if len(_decoded) > _DECODED:
+            _decoded.popitem(last=False)
+        return status
 
 
 _TOO_DEEP = Refusal("spec", "is nested too deeply")
