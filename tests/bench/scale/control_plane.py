@@ -25,6 +25,9 @@ from virt_core.conventions import components
 from tests.bench.scale.parts import Parts
 
 FOLDER = Path("/tmp/kubevirt-scale")
+POLICIES = "admissionregistration.k8s.io", "v1beta1"
+"""Group and version of mutating admission policies, which an API server of today serves only if it is told so."""
+
 ADDRESS = "127.0.0.1"
 _API_PORT, _ETCD_PORT, _ETCD_PEER_PORT, _SCHEDULER_PORT, _MANAGER_PORT = range(26443, 26448)
 _READY_SECONDS = 90.0
@@ -113,6 +116,8 @@ def _flags(plane: ControlPlane) -> dict[str, list[str]]:
             # No controller creates the accounts of namespaces, or removes the taint of a new node.
             "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
             "--allow-privileged",
+            "--feature-gates=MutatingAdmissionPolicy=true",  # suite.py has one
+            f"--runtime-config={'/'.join(POLICIES)}=true",
             "--service-cluster-ip-range=10.97.0.0/16",
             "--default-not-ready-toleration-seconds=5",
             "--default-unreachable-toleration-seconds=5",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from virt_api.admission.review import Circumstances, read
+from virt_api.admission.vmi import mutate
+from virt_core.objects.kubevirt import Configuration
 
 from tests.bench.scale.audit import Audit, per
 from tests.bench.scale.latency import buckets, quantile, since
+from tests.bench.scale.suite import pending_guests
 from tests.bench.scale.table import markdown
 
 METRICS = """\
@@ -80,6 +86,20 @@ async def test_requests_are_counted_by_user_once_without_lists_watches_and_lease
     }
     assert {user: dict(counts) for user, counts in second.items()} == {"virt-controller": {"delete pods": 1}}
     assert per(second["virt-controller"], 4) == {"delete pods": 0.25}
+
+
+def test_guests_of_virtual_machines_begin_as_virt_api_stores_them() -> None:
+    (mutation,) = pending_guests()["spec"]["mutations"]
+    expression = mutation["jsonPatch"]["expression"]
+    guest = {"metadata": {"name": "guest"}, "spec": {"domain": {"devices": {}}}}
+    request = {"uid": "uid", "operation": "CREATE", "name": "guest", "userInfo": {"username": "x"}, "object": guest}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    answer = mutate(read(json.dumps(review).encode()), Circumstances(Configuration(), (), datetime.now(UTC)))
+    stored = json.loads(b64decode(answer["response"]["patch"]))[-1]["value"]
+    assert f'path: "/status/phase", value: "{stored["phase"]}"' in expression
+    (condition,) = stored["conditions"]
+    for key in ("type", "status", "reason", "message"):
+        assert f'"{key}": "{condition[key]}"' in expression
 
 
 def run(**changes: Any) -> dict[str, Any]:
