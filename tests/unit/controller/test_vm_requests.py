@@ -206,6 +206,20 @@ async def test_a_deletion_reads_no_revision(server: FakeApiServer, client: KubeC
     assert wrote(server) == [("PATCH", STATUS), ("DELETE", VMI)]
 
 
+@pytest.mark.parametrize(("ago", "writes"), [(10, []), (60, [("PATCH", STATUS)])])
+async def test_a_deletion_does_not_report_that_its_guest_has_ended_unless_that_stays(
+    server: FakeApiServer, client: KubeClient, ago: int, writes: list[tuple[str, str]]
+) -> None:
+    world = await running(server, client)
+    world.delete()
+    await world.settle(client)
+    server.requests.clear()
+    report_end(world, "Succeeded", timedelta(seconds=ago), conditions=[{**READY, "status": "False"}])
+    await world.settle(client)
+    assert wrote(server) == writes
+    assert world.status["printableStatus"] == "Terminating"
+
+
 @pytest.mark.parametrize("ago", [timedelta(seconds=10), timedelta(hours=-1)])
 async def test_a_stopped_guest_that_stays_is_reported(
     server: FakeApiServer, client: KubeClient, ago: timedelta

@@ -44,6 +44,7 @@ from virt_controller.vm.status import (
 )
 
 _GOING_SECONDS = 3.0  # more than a pod needs to go once its guest has ended, but for a node in trouble
+_GOING_SECONDS_LAST = 30.0  # the same if its VirtualMachine goes with it: it says Terminating, and there may be many
 FAILED_DELETE = "FailedDelete"  # KubeVirt's
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
 
@@ -272,13 +273,13 @@ def _can_wait(observed: Observed, after: Status) -> bool:
 def _seconds_to_go(observed: Observed) -> float:
     """How long a deleted guest that has ended may take to go. Its pod usually takes a second, and what is reported of
     it changes once more when it is gone."""
-    vmi = observed.own
+    vmi, goes = observed.own, observed.vm.metadata.deletion_timestamp is not None
     if vmi is None or vmi.metadata.deletion_timestamp is None or not vmi.status.phase.final or observed.failure:
         return 0.0
     moments = [entry for entry in vmi.status.phase_transition_timestamps if entry.get("phase") == vmi.status.phase]
     moment = moments[-1].get("phaseTransitionTimestamp") if moments else None
     age = seconds_since(moment, observed.now)  # 0: unknown, or by the clock of a node that is ahead
-    return max(0.0, _GOING_SECONDS - age) if age > 0 else 0.0
+    return max(0.0, (_GOING_SECONDS_LAST if goes else _GOING_SECONDS) - age) if age > 0 else 0.0
 
 
 def _delete(observed: Observed) -> tuple[Action, ...]:
