@@ -10,6 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A test that waits for one of two processors is not at fault.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 _CHECKS = ("samples", "support", "unit", "contract", "integration", "e2e")
 pytest.register_assert_rewrite("virt_core.testing", *(f"tests.{folder}" for folder in _CHECKS))

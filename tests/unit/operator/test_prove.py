@@ -28,6 +28,8 @@ from virt_operator.proof.prove import PodProber
 from virt_operator.suite.actions import Prove
 from virt_operator.suite.observed import Fault
 
+from tests.support.patience import PATIENCE
+
 RELEASE, LEVEL = "v1.3.0", 7
 SERVICE = probe_pb2.DESCRIPTOR.services_by_name["ProbeService"].full_name
 
@@ -93,13 +95,14 @@ async def prove(tmp_path: Path) -> AsyncIterator[Proving]:
         lenient: bool = False,
         excused: frozenset[str] = frozenset(),
         survey: bool = False,
+        slowest: float = PATIENCE,
         **identity: Any,
     ) -> Any:
         features = frozenset({MACHINE_PROBE} if handler is not None else ())
         fields = {"release": RELEASE, "feature_level": LEVEL, "features": features, **identity}
         who = Identity(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",), **fields)
         async with served(handler, who, theirs) as port:
-            prober = PodProber(cast(KubeClient, cluster), own, "kubevirt", port=port, slowest=1.0)
+            prober = PodProber(cast(KubeClient, cluster), own, "kubevirt", port=port, slowest=slowest)
             pod = SuitePod("virt-handler", "virt-handler-x", "node1", "127.0.0.1")
             if survey:
                 return await prober.silent_guests(pod)
@@ -132,8 +135,8 @@ async def test_a_handler_that_reports_no_guests_is_named_with_the_guest(prove: P
 
 
 async def test_a_handler_that_answers_too_slowly_fails(prove: Proving) -> None:
-    fault = await prove(Handler(delay=30), Cluster([machine("a")]))
-    assert fault is not None and fault.probe == "machines" and fault.message.startswith("no answer within 1 s")
+    fault = await prove(Handler(delay=PATIENCE), Cluster([machine("a")]), slowest=3.0)
+    assert fault is not None and fault.probe == "machines" and fault.message.startswith("no answer within 3 s")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ async def test_an_old_handler_names_the_launchers_that_do_not_answer_it(prove: P
 
 async def test_an_old_handler_that_cannot_be_asked_excuses_nobody(prove: Proving) -> None:
     assert await prove(None, Cluster([machine("a")]), survey=True) == ()
-    assert await prove(Handler(delay=30), Cluster([machine("a")]), survey=True) == ()
+    assert await prove(Handler(delay=PATIENCE), Cluster([machine("a")]), survey=True, slowest=3.0) == ()
 
 
 async def test_a_pod_that_refuses_connections_fails(tmp_path: Path) -> None:
