@@ -220,6 +220,7 @@ def observed(*guests: Guest, name: str = "") -> Iterator[Callable[[], dict[str, 
         "spec": {
             "containers": [container],
             "terminationGracePeriodSeconds": 0,
+            "tolerations": [{"operator": "Exists"}],  # a node is not ready for a while after the API server has died
             "securityContext": {"sysctls": [sysctl]},
         },
     }

@@ -119,7 +119,7 @@ def asked(vmi: str) -> Iterator[Callable[[], Answers]]:
         "image": image("virt-controller"),
         "command": ["/opt/kubevirt/bin/python", "-c", OBSERVER.read_text(), service_name],
     }
-    pod_spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    pod_spec = {"containers": [container], "terminationGracePeriodSeconds": 0, "tolerations": [{"operator": "Exists"}]}
     pod_meta = {"name": observer, "namespace": "default"}
     apply(service, {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": pod_spec})
     try:

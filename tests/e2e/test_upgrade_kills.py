@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,14 @@ def run(change: Change, build: Build, death: Death) -> float:
     return seconds
 
 
+def kept(name: str) -> dict[str, Any]:
+    """A machine that Kubernetes leaves on its node, too: the local cluster evicts after five seconds what is on a node
+    that has not reported for a while, as all nodes when the API server is back."""
+    body = left_alone(manifest(name, node="node1"))
+    body["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
+    return body
+
+
 def deaths(number: int) -> None:
     """So many changes, there and back in turn, with a death in each."""
     seed = int(os.environ.get("UPGRADE_KILLS_SEED", time.time_ns() % 100_000))
@@ -93,7 +102,7 @@ def deaths(number: int) -> None:
     set_image_tag(None)
     by_manifest(RECORDED)
     reached(RECORDED)
-    with running(*(left_alone(manifest(name, node="node1")) for name in ("kept1", "kept2"))) as guests:
+    with running(kept("kept1"), kept("kept2")) as guests:
         pids = {guest.name: guest.qemu_pid() for guest in guests}
         for turn in range(number):
             death = Death.drawn(chance)
