@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from localcluster import control_plane, kube_binary, node, processes, waiting
 from localcluster.settings import Cluster
@@ -41,6 +42,13 @@ def dead_api_server() -> Iterator[None]:
     finally:
         control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
         waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+
+
+def staying(machine: dict[str, Any]) -> dict[str, Any]:
+    """A VirtualMachineInstance's manifest whose pod Kubernetes leaves on its node. The local cluster evicts after five
+    seconds what is on a node that has not reported for a while, as all nodes when the API server is back."""
+    machine["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
+    return machine
 
 
 def strike(victim: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, until, wait
+from tests.e2e.deaths import staying
 from tests.e2e.guests import Guest
 from tests.e2e.killing import are_replaced, victims
 from tests.e2e.kinds import guest_of
@@ -52,7 +53,7 @@ class Tenant:
     def create(self) -> None:
         """Create it, and wait until the guest answers."""
         self._things.enter_context(removed_afterwards(self.name))
-        body = vm_of(guest_of(self.kind, self.name))
+        body = vm_of(staying(guest_of(self.kind, self.name)))
         apply(body)
         self._spec = get("vm", self.name)["spec"]
         wait("vmi", self.name, "jsonpath={.status.phase}=Running", seconds=_STARTED_WITHIN)

@@ -1,6 +1,6 @@
 """Pages of docs/ for users: their manifests and commands as they are written, on a small guest of another name.
 
-`make test-all`: in the long suite until it has been seen to pass. What is not run, and why, is `documentation.NOT_RUN`.
+`make test-all`, because `make test` is at the limit of its time. What is not run, and why, is `documentation.NOT_RUN`.
 """
 
 from __future__ import annotations

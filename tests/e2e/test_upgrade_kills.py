@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -30,7 +29,7 @@ from tests.e2e.builds import (
     suite,
 )
 from tests.e2e.cluster import until
-from tests.e2e.deaths import VICTIMS, strike, tolerant, whole
+from tests.e2e.deaths import VICTIMS, staying, strike, tolerant, whole
 from tests.e2e.guests import Guest, manifest, observed, running, undisturbed
 from tests.e2e.killing import COMPONENTS
 from tests.e2e.travelling import Change, left_alone
@@ -84,14 +83,6 @@ def run(change: Change, build: Build, death: Death) -> float:
     return seconds
 
 
-def kept(name: str) -> dict[str, Any]:
-    """A machine that Kubernetes leaves on its node, too: the local cluster evicts after five seconds what is on a node
-    that has not reported for a while, as all nodes when the API server is back."""
-    body = left_alone(manifest(name, node="node1"))
-    body["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
-    return body
-
-
 def deaths(number: int) -> None:
     """So many changes, there and back in turn, with a death in each."""
     seed = int(os.environ.get("UPGRADE_KILLS_SEED", time.time_ns() % 100_000))
@@ -102,7 +93,8 @@ def deaths(number: int) -> None:
     set_image_tag(None)
     by_manifest(RECORDED)
     reached(RECORDED)
-    with running(kept("kept1"), kept("kept2")) as guests:
+    bodies = (staying(left_alone(manifest(name, node="node1"))) for name in ("kept1", "kept2"))
+    with running(*bodies) as guests:
         pids = {guest.name: guest.qemu_pid() for guest in guests}
         for turn in range(number):
             death = Death.drawn(chance)
