@@ -20,6 +20,7 @@ SELECTED = f'{{namespace="default", name="{NAME}"}}'
 def watched() -> Iterator[Guest]:
     """Its guest runs and can migrate."""
     body = migratable(NAME)
+    body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["initrdPath"] = "/boot/initrd-with-agent"
     body["spec"]["domain"]["devices"]["disks"] = [
         {"name": name, "disk": {"bus": "virtio"}} for name in ("root", "data")
     ]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts Debian's guest agent and its libraries into an archive that a kernel unpacks behind an initial RAM disk. There it
-# is started by /agent/start, and /tmp/agent.pid says which process it is.
+# is started by /agent/start, and /tmp/agent.pid says which process it is. Such a guest also reports its memory.
 # usage: make-agent.sh UNPACKED_KERNEL ARCHIVE
 set -eu
 kernel=$1
@@ -12,7 +12,9 @@ cp /usr/sbin/qemu-ga "$root/agent/"
 for library in $(ldd /usr/sbin/qemu-ga | grep -o '/[^ ]*'); do
     cp -L "$library" "$root/agent/lib/"
 done
-cp "$(find "$kernel/lib/modules" -name virtio_console.ko)" "$root/modules/99-virtio_console.ko"
+for module in virtio_balloon virtio_console; do
+    cp "$(find "$kernel/lib/modules" -name "$module.ko")" "$root/modules/99-$module.ko"
+done
 cp -L /etc/os-release "$root/etc/os-release"
 cat >"$root/agent/start" <<'START'
 #!/bin/sh

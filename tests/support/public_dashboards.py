@@ -119,5 +119,6 @@ NOTHING = {
     "Etcd DB Size": "see NOT_THERE",
     "Allocatable Nodes": "see NOT_THERE",
     "Goroutines": "see NOT_THERE",
+    "Threads": "go_threads: the suite is Python",
 }
 """Panels of kubevirt/monitoring of which a query returns nothing here, and why."""
