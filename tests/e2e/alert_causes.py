@@ -6,6 +6,7 @@ Where virt-operator would repair it at once, it is away meanwhile.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,8 +77,10 @@ def handlers_away() -> Iterator[None]:
 def handler_without_image() -> Iterator[None]:
     """A pod of the DaemonSet does not start."""
     with operator_away():
-        containers = [{"name": "virt-handler", "image": "172.30.0.1:5000/nothing:none"}]
+        containers = [{"name": "virt-handler", "image": f"{os.environ['REGISTRY']}/nothing:none"}]
         _patch("daemonset/virt-handler", {"containers": containers})
+        old = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"][0]["metadata"]["name"]
+        _suite("delete", "pod", old, "--wait=false")  # the DaemonSet replaces only what is deleted
         yield
 
 

@@ -70,7 +70,7 @@ FIRES: dict[str, Case] = {
     "VirtControllerDown": Case(_up("virt-controller", 0, 0), 15, {}),
     "NoReadyVirtController": Case(_ready("virt-controller", 0, 0), 15, {}),
     "NoLeadingVirtController": Case(_leading("virt-controller", 0), 15, {}),
-    "LowReadyVirtControllersCount": Case(_up("virt-controller", 1, 1) | _ready("virt-controller", 1, 0), 15, {}),
+    "LowReadyVirtControllersCount": Case(_running("virt-controller", 2) | _ready("virt-controller", 1, 0), 15, {}),
     "LowVirtControllersCount": Case(NODES | _ready("virt-controller", 1), 15, {}),
     "VirtControllerRESTErrorsBurst": _burst("virt-controller"),
     "VirtOperatorDown": Case(_up("virt-operator", 0), 15, {}),
@@ -167,7 +167,7 @@ SILENT: dict[str, tuple[str, Case]] = {
     ),
     "a new pod is not ready for nine minutes": (
         "LowReadyVirtControllersCount",
-        Case(_up("virt-controller", 1, 1) | _ready("virt-controller", 1, 0), 9, {}),
+        Case(_running("virt-controller", 2) | _ready("virt-controller", 1, 0), 9, {}),
     ),
     "all handlers are ready": ("VirtHandlerDaemonSetRolloutFailing", Case(_handlers(2, 2), 20, {})),
     "both nodes have KVM": ("LowKVMNodesCount", Case(NODES | _kvm("a", "b"), 10, {})),

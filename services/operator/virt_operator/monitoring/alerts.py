@@ -40,8 +40,9 @@ def _of_controller(namespace: str) -> Iterator[Alert]:
     yield _none("VirtControllerDown", up, "running virt-controller")
     yield _none("NoReadyVirtController", ready, "ready virt-controller")
     yield _none("NoLeadingVirtController", "kubevirt_virt_controller_leading", "leading virt-controller")
-    summary = "Some virt-controllers are up but not ready."
-    yield Alert("LowReadyVirtControllersCount", f"{ready} < {up}", summary, WARNING, WARNING, "10m")
+    few = f"{ready} < cluster:kubevirt_virt_controller_pods_running:count"
+    summary = "Some virt-controllers are running but not ready."
+    yield Alert("LowReadyVirtControllersCount", few, summary, WARNING, WARNING, "10m")
     yield _too_few("LowVirtControllersCount", ready, components.CONTROLLER, "10m")
     yield _rest_errors("VirtControllerRESTErrorsBurst", namespace, components.CONTROLLER)
 
