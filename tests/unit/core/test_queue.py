@@ -226,3 +226,25 @@ async def test_a_key_that_becomes_urgent_while_it_waits_overtakes_others() -> No
     async with working(queue, reconcile, "first", "a", "b", "c", workers=1):
         await last.wait()
     assert done == ["first", "c", "a", "b"]
+
+
+async def test_a_defect_in_what_is_urgent_loses_no_key_and_stops_no_other() -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+
+    def urgent(key: str) -> bool:
+        if key == "bad":
+            raise RuntimeError("defect")
+        return False
+
+    queue = WorkQueue[str]("test", urgent)
+
+    async def reconcile(key: str) -> None:
+        done.put_nowait(key)
+        if key == "good":
+            queue.add("good")
+
+    async with working(queue, reconcile, "bad", workers=1):
+        assert await done.get() == "bad"
+        queue.add("bad")
+        queue.add_after("later", 0.01)
+        assert [await done.get(), await done.get()] == ["bad", "later"]

@@ -62,9 +62,17 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         if key in self._running:
             self._again.add(key)
-        elif self._waiting.add(key, urgent=self._urgent(key)):
+        elif self._waiting.add(key, urgent=self._is_urgent(key)):
             self.counts.add(key, asyncio.get_running_loop().time())
             self._ready.release()
+
+    def _is_urgent(self, key: K) -> bool:
+        """A defect in `urgent` costs a key its precedence; it neither loses the key nor ends who adds it."""
+        try:
+            return self._urgent(key)
+        except Exception:
+            self._log.error("adding a key after others after a defect", key=key, exc_info=True)
+            return False
 
     def add_after(self, key: K, delay: float) -> None:
         """Reconcile `key` in `delay` seconds, or earlier if it is added before. No effect unless `run` is running."""
