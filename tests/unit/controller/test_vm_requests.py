@@ -220,6 +220,24 @@ async def test_a_deletion_does_not_report_that_its_guest_has_ended_unless_that_s
     assert world.status["printableStatus"] == "Terminating"
 
 
+async def test_a_deletion_is_reported_even_if_the_guest_was_about_to_go_before(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await running(server, client)
+    world.request("stop")
+    await world.settle(client)
+    report_end(world, "Succeeded", timedelta(seconds=1))
+    world.delete()
+    server.requests.clear()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(plan, "_GOING_SECONDS", PATIENCE)
+        await world.settle(client)
+    assert wrote(server) == []  # it goes with its guest, in a moment
+    report_end(world, "Succeeded", timedelta(seconds=10))
+    await world.settle(client)
+    assert world.status["printableStatus"] == "Terminating"
+
+
 @pytest.mark.parametrize("ago", [timedelta(seconds=10), timedelta(hours=-1)])
 async def test_a_stopped_guest_that_stays_is_reported(
     server: FakeApiServer, client: KubeClient, ago: timedelta

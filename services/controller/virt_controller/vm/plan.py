@@ -29,6 +29,7 @@ from virt_controller.vm.actions import (
 from virt_controller.vm.instancetype import applied, choice_failure, keep, must_keep, name_annotations, revisions
 from virt_controller.vm.live_update import annotations_patch, launcher_annotation, live_update
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
+from virt_controller.vm.printable import TERMINATING
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
 from virt_controller.vm.start import created, instance, revision, revision_name, revision_of, revision_prefix
@@ -44,7 +45,7 @@ from virt_controller.vm.status import (
 )
 
 _GOING_SECONDS = 3.0  # more than a pod needs to go once its guest has ended, but for a node in trouble
-_GOING_SECONDS_LAST = 30.0  # the same if its VirtualMachine goes with it: it says Terminating, and there may be many
+_GOING_SECONDS_LAST = 30.0  # the same if its VirtualMachine goes with it and says so: there may be many
 FAILED_DELETE = "FailedDelete"  # KubeVirt's
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
 
@@ -273,13 +274,14 @@ def _can_wait(observed: Observed, after: Status) -> bool:
 def _seconds_to_go(observed: Observed) -> float:
     """How long a deleted guest that has ended may take to go. Its pod usually takes a second, and what is reported of
     it changes once more when it is gone."""
-    vmi, goes = observed.own, observed.vm.metadata.deletion_timestamp is not None
+    vmi, deleted = observed.own, observed.vm.metadata.deletion_timestamp is not None
     if vmi is None or vmi.metadata.deletion_timestamp is None or not vmi.status.phase.final or observed.failure:
         return 0.0
     moments = [entry for entry in vmi.status.phase_transition_timestamps if entry.get("phase") == vmi.status.phase]
     moment = moments[-1].get("phaseTransitionTimestamp") if moments else None
     age = seconds_since(moment, observed.now)  # 0: unknown, or by the clock of a node that is ahead
-    return max(0.0, (_GOING_SECONDS_LAST if goes else _GOING_SECONDS) - age) if age > 0 else 0.0
+    patience = _GOING_SECONDS_LAST if deleted and observed.status.printable_status == TERMINATING else _GOING_SECONDS
+    return max(0.0, patience - age) if age > 0 else 0.0
 
 
 def _delete(observed: Observed) -> tuple[Action, ...]:

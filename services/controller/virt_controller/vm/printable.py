@@ -12,6 +12,7 @@ from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_controller.vm.observe import Observed
 from virt_controller.vm.run_strategy import restarts_by_itself
 
+TERMINATING = "Terminating"
 _BEFORE_RUNNING = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
 _PULLING = ("ErrImagePull", "ImagePullBackOff")
 
@@ -19,7 +20,7 @@ _PULLING = ("ErrImagePull", "ImagePullBackOff")
 def printable_status(observed: Observed, start_failure: StartFailure | None) -> str:
     """The word. `start_failure` is what the status is about to say of failed starts."""
     if observed.vm.metadata.deletion_timestamp is not None:
-        return "Terminating"
+        return TERMINATING
     vmi = observed.own
     if vmi is None or vmi.status.phase.final:
         crashed = start_failure is not None and restarts_by_itself(observed.strategy)
