@@ -137,7 +137,7 @@ class Guest:
     def qemu_pid(self) -> int:
         """QEMU's PID on this machine."""
         found = process(self.pod["metadata"]["uid"], r"^\S*qemu-system")
-        assert found is not None, "no QEMU runs"
+        assert found is not None, f"no QEMU of {self.name} runs: {self.vmi['status']}"
         return found.pid
 
 

@@ -89,10 +89,11 @@ def _terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def test_a_guest_that_outgrows_its_pods_memory_fails_alone() -> None:
-    with running(manifest("starved"), manifest("fed")) as (starved, fed):
+    # Twice as much as its pod may have of files in memory, which the kernel gives up first.
+    with running(manifest("starved", memory="512Mi"), manifest("fed")) as (starved, fed):
         async with Shell.of(starved) as shell:  # what it touches while it boots, it has touched
             limit_memory(starved.qemu_pid(), 4 << 20)
-            await shell.type("dd if=/dev/zero of=/tmp/more bs=1M count=48")
+            await shell.type("dd if=/dev/zero of=/tmp/more bs=1M count=240")
             until(lambda: starved.phase == "Failed", "the guest to be Failed")
         print(starved.vmi["status"].get("reason"), conditions_of(starved))
         assert starved.vmi["status"]["reason"] in ("HypervisorCrashed", "OOMKilled")
