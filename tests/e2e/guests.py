@@ -238,8 +238,11 @@ def observed(*guests: Guest, name: str = "") -> Iterator[Callable[[], dict[str, 
 
 def _pids(observer: str, guests: tuple[Guest, ...]) -> dict[str, int]:
     """Of the guests' QEMUs by name, and of the observer, ""."""
-    found = process(get("pod", observer)["metadata"]["uid"], "python")
-    assert found is not None, "no observer runs"
+    uid = get("pod", observer)["metadata"]["uid"]
+    # A container without a probe is ready when runc has been told to start it, and may be `runc init` still.
+    until(lambda: process(uid, "python") is not None, "the observer to run its program")
+    found = process(uid, "python")
+    assert found is not None, "the observer's program has ended"
     return {"": found.pid, **{guest.name: guest.qemu_pid() for guest in guests}}
 
 
