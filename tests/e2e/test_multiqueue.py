@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
 
-from tests.e2e.cluster import get
+from tests.e2e.cluster import get, until
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import disk_manifest, observed, running
+from tests.e2e.guests import Guest, created, disk_manifest, observed
 
 pytestmark = pytest.mark.parallel
+
+STARTS = 4
+TICKS = 7777  # tests/guest-image
+
+
+@contextmanager
+def booted(body: dict[str, Any]) -> Iterator[Guest]:
+    """A guest that has booted. QEMU ends in about one of a hundred boots if it emulates more than one CPU: one of them
+    uses the map of memory that another one changes (QEMU's issue 1921, "iotlb_to_section: Assertion"). Then it is
+    created again."""
+    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": TICKS}, "periodSeconds": 1}
+    for _ in range(STARTS):
+        with created(body) as (guest,):
+            until(lambda: guest.phase == "Failed" or guest.condition("Ready").get("status") == "True", "its boot")
+            if guest.phase != "Failed":
+                yield guest
+                return
+            assert guest.vmi["status"]["reason"] == "HypervisorCrashed", guest.vmi["status"]
+    raise AssertionError(f"QEMU ended in each of {STARTS} boots")
 
 
 async def test_each_cpu_has_a_queue_of_the_disk_and_of_the_card_and_both_carry() -> None:
@@ -16,7 +39,7 @@ async def test_each_cpu_has_a_queue_of_the_disk_and_of_the_card_and_both_carry()
     domain = body["spec"]["domain"]
     domain["cpu"] = {"cores": 2}
     domain["devices"] |= {"networkInterfaceMultiqueue": True, "blockMultiQueue": True}
-    with running(body) as (guest,), observed(guest) as ticks:
+    with booted(body) as guest, observed(guest) as ticks:
         service = get("service", "kubernetes")["spec"]["clusterIP"]
         async with Shell.of(guest) as shell:
             assert await shell.run("nproc") == "2"
