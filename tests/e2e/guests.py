@@ -19,6 +19,7 @@ from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, on_this_m
 from tests.support.patience import PATIENCE
 from tests.support.processor_waits import ProcessorWaits, sampled
 
+TICK_PORT = 7777  # tests/guest-image
 OBSERVER = Path(__file__).with_name("observer.py")
 EXAMPLE = Path(__file__).with_name("demo-vmi.yaml")
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, until, wait
-from tests.e2e.guests import Guest, image, manifest
+from tests.e2e.guests import TICK_PORT, Guest, image, manifest
 from tests.support.patience import PATIENCE
 
 OBSERVER = Path(__file__).with_name("service_observer.py")
@@ -112,7 +112,7 @@ def asked(vmi: str) -> Iterator[Callable[[], Answers]]:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": service_name, "namespace": "default"},
-        "spec": {"selector": {"moves": vmi}, "ports": [{"port": 7777}]},
+        "spec": {"selector": {"moves": vmi}, "ports": [{"port": TICK_PORT}]},
     }
     container = {
         "name": "observer",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.cluster import get, until, wait
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, created, manifest, running
+from tests.e2e.guests import TICK_PORT, Guest, created, manifest, running
 
 pytestmark = pytest.mark.parallel
 
@@ -118,7 +118,7 @@ def limit_memory(pid: int, more: int) -> None:
 def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_failed() -> None:
     ready, dead = manifest("probed"), manifest("unlively")
     probe = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
-    ready["spec"]["readinessProbe"] = {"tcpSocket": {"port": 7777}, "initialDelaySeconds": 1, **probe}
+    ready["spec"]["readinessProbe"] = {"tcpSocket": {"port": TICK_PORT}, "initialDelaySeconds": 1, **probe}
     # Nothing in this guest speaks HTTP.
     dead["spec"]["livenessProbe"] = {"httpGet": {"port": 80}, "initialDelaySeconds": 1, **probe}
     with running(ready) as (probed,), created(dead) as (unlively,):  # which may have failed before it is seen to run

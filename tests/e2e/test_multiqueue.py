@@ -10,12 +10,11 @@ import pytest
 
 from tests.e2e.cluster import get, until
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import Guest, created, disk_manifest, observed
+from tests.e2e.guests import TICK_PORT, Guest, created, disk_manifest, observed
 
 pytestmark = pytest.mark.parallel
 
 STARTS = 4
-TICKS = 7777  # tests/guest-image
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def booted(body: dict[str, Any]) -> Iterator[Guest]:
     """A guest that has booted. QEMU ends in about one of a hundred boots if it emulates more than one CPU: one of them
     uses the map of memory that another one changes (QEMU's issue 1921, "iotlb_to_section: Assertion"). Then it is
     created again."""
-    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": TICKS}, "periodSeconds": 1}
+    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": TICK_PORT}, "periodSeconds": 1}
     for _ in range(STARTS):
         with created(body) as (guest,):
             until(lambda: guest.phase == "Failed" or guest.condition("Ready").get("status") == "True", "its boot")

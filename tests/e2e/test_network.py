@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.cluster import get, kubectl, until
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, manifest, observed, running
+from tests.e2e.guests import TICK_PORT, Guest, manifest, observed, running
 
 pytestmark = pytest.mark.parallel
 
@@ -55,9 +55,9 @@ async def test_a_guest_on_a_bridge_has_the_pods_own_address_and_reaches_beyond_i
 
 async def test_only_the_ports_that_an_interface_names_are_open() -> None:
     body = manifest("ported")
-    body["spec"]["domain"]["devices"]["interfaces"][0]["ports"] = [{"name": "tick", "port": 7777}]
+    body["spec"]["domain"]["devices"]["interfaces"][0]["ports"] = [{"name": "tick", "port": TICK_PORT}]
     with running(body) as (guest,), observed(guest, name="observer"):
         connect = "import socket; s = socket.create_connection(('{}', {}), {}); s.sendall(b'x'); print(len(s.recv(1)))"
         python = ("exec", "observer", "--", "/opt/kubevirt/bin/python", "-c")
-        assert kubectl(*python, connect.format(guest.address, 7777, 60)).strip() == "1"
+        assert kubectl(*python, connect.format(guest.address, TICK_PORT, 60)).strip() == "1"
         assert kubectl(*python, connect.format(guest.address, 7, 3), check=False) == ""

@@ -13,7 +13,7 @@ from virt_core.objects.quantity import parse_quantity
 
 from tests.e2e import audit
 from tests.e2e.cluster import apply, condition_of, get, kubectl, until, wait
-from tests.e2e.guests import manifest
+from tests.e2e.guests import TICK_PORT, manifest
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
@@ -66,7 +66,7 @@ def test_a_pod_over_quota_is_reported_in_the_api_server_s_words_and_starts_when_
     body = manifest(NAME)
     body["metadata"]["namespace"] = namespace
     # The guest itself answers there, so that Ready says that it has booted.
-    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": 7777}, "periodSeconds": 1}
+    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": TICK_PORT}, "periodSeconds": 1}
     quota(namespace, 0)
     since = datetime.now(UTC)
     apply(body)

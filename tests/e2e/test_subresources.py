@@ -14,13 +14,12 @@ from virt_core.conventions.subresources import SUPPORTED
 
 from tests.e2e.cluster import kubectl, until
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest
+from tests.e2e.guests import TICK_PORT, Guest
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
-TICK_PORT = 7777  # tests/guest-image
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])

@@ -17,11 +17,10 @@ from localcluster import clients
 from localcluster.settings import Cluster
 
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until
-from tests.e2e.guests import Guest, manifest, running
+from tests.e2e.guests import TICK_PORT, Guest, manifest, running
 
 pytestmark = pytest.mark.slow
 
-TICK_PORT = 7777  # tests/guest-image
 DETAIL = '"level": "debug"'
 ESCAPE = b"\x1d"  # what ends a console, as virtctl says
 PATIENCE_S = 60.0
