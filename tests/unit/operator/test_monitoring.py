@@ -9,8 +9,16 @@ import yaml
 from virt_operator.monitoring.alerts import alerts
 from virt_operator.monitoring.recording import records
 from virt_operator.packaging.manifest import write_monitoring
+from virt_operator.preflight.jobs import jobs
+from virt_operator.strategy.desired import desired_objects
+from virt_operator.strategy.hardware_job import hardware_job
+from virt_operator.strategy.job import strategy_job
 from virt_operator.strategy.monitoring import RUNBOOKS, monitoring_objects, prometheus_rule, service_monitor
+from virt_operator.strategy.operator_objects import operator_objects
+from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.strategy.services import metrics_service
+
+from .suites import INSTALL
 
 SERIES = re.compile(r"\b((?:[a-z]+:)?kubevirt_\w+(?::\w+)?)\b")
 LABELS = {"kubevirt_io_kvm", "kubevirt_io_schedulable"}
@@ -76,6 +84,16 @@ def test_the_monitor_selects_the_service_of_metrics_and_asks_its_port() -> None:
     (endpoint,), (port,) = spec["endpoints"], service["spec"]["ports"]
     assert (endpoint["port"], endpoint["scheme"]) == (port["name"], "https")
     assert service["spec"]["selector"] == {"prometheus.kubevirt.io": "true"}
+
+
+def test_pods_of_components_are_scraped_and_those_of_jobs_which_have_no_port_are_not() -> None:
+    label = "prometheus.kubevirt.io"
+    components = [body for body in (*desired_objects(INSTALL), *operator_objects(INSTALL)) if body["kind"] in WORKLOADS]
+    assert len(components) == 4
+    for body in components:
+        assert body["spec"]["template"]["metadata"]["labels"][label] == "true", body["metadata"]["name"]
+    for job in (strategy_job(INSTALL), hardware_job("launcher:before", INSTALL), *jobs(INSTALL, "token")):
+        assert label not in job["spec"]["template"]["metadata"]["labels"], job["metadata"]["name"]
 
 
 def test_prometheus_may_find_the_pods_and_nothing_else() -> None:

@@ -54,6 +54,7 @@ def virt_handler(settings: InstallSettings) -> Body:
             {"name": "device-plugins", "hostPath": {"path": component_pod.DEVICE_PLUGINS}},
         ],
     }
+    placed = pods.placed(spec, settings, settings.workloads)
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -61,6 +62,6 @@ def virt_handler(settings: InstallSettings) -> Body:
         "spec": {
             "selector": {"matchLabels": {labels.APP: app}},
             "updateStrategy": {"type": "OnDelete"},
-            "template": pods.template(app, pods.placed(spec, settings, settings.workloads), {PER_NODE: "true"}),
+            "template": pods.component_template(app, placed, {PER_NODE: "true"}),
         },
     }

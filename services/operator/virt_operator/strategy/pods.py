@@ -118,12 +118,19 @@ def template(app: str, spec: Body, annotations: Mapping[str, str] | None = None)
     content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     return {
         "metadata": {
-            "labels": {labels.APP: app, labels.PROMETHEUS: "true"},
+            "labels": {labels.APP: app},
             "annotations": {component_pod.TEMPLATE_HASH: content, **(annotations or {})},
         },
         # No environment variables for Services: the suite does not use them.
         "spec": {"priorityClassName": PRIORITY_CLASS, "enableServiceLinks": False, **spec},
     }
+
+
+def component_template(app: str, spec: Body, annotations: Mapping[str, str] | None = None) -> Body:
+    """The template of a component's pods, which have metrics. Those of Jobs have no port that Prometheus could ask."""
+    made = template(app, spec, annotations)
+    made["metadata"]["labels"][labels.PROMETHEUS] = "true"
+    return made
 
 
 def placed(spec: Body, settings: InstallSettings, placement: Placement) -> Body:
@@ -166,6 +173,6 @@ def deployment(
             "replicas": settings.replicas,
             "selector": {"matchLabels": {labels.APP: app}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": template(app, placed(spec, settings, placement)),
+            "template": component_template(app, placed(spec, settings, placement)),
         },
     }
