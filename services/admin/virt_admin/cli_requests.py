@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from virt_admin.flags import OUTPUT, Flags, quiet_grpc, run
+from virt_admin.requests.methods import FINALIZE, PAUSE, RESUME, ROLLBACK, UPGRADE
 
 _STATUSES = """\b
 Exit status:
@@ -57,7 +58,7 @@ def upgrade(flags: Flags, tag: str, registry: str, skip_plan: bool, waits: bool,
     """Request another release."""
     quiet_grpc()
     from virt_admin.requests import commands
-    from virt_admin.requests.wish import UPGRADE, Wish
+    from virt_admin.requests.wish import Wish
 
     wish = Wish(UPGRADE, tag, registry)
     return run(
@@ -71,7 +72,7 @@ def upgrade(flags: Flags, tag: str, registry: str, skip_plan: bool, waits: bool,
 @click.pass_obj
 def pause(flags: Flags, direct: bool, output: str) -> int:
     """Request a pause."""
-    return _request(flags, "Pause", output, waits=False, direct=direct)
+    return _request(flags, PAUSE, output, waits=False, direct=direct)
 
 
 @click.command(help=_RESUME, epilog=_STATUSES, short_help="End a pause.")
@@ -80,7 +81,7 @@ def pause(flags: Flags, direct: bool, output: str) -> int:
 @click.pass_obj
 def resume(flags: Flags, direct: bool, output: str) -> int:
     """Request the end of a pause."""
-    return _request(flags, "Resume", output, waits=False, direct=direct)
+    return _request(flags, RESUME, output, waits=False, direct=direct)
 
 
 @click.command(help=_ROLLBACK, epilog=_STATUSES, short_help="Go back to what was installed before.")
@@ -90,7 +91,7 @@ def resume(flags: Flags, direct: bool, output: str) -> int:
 @click.pass_obj
 def rollback(flags: Flags, waits: bool, direct: bool, output: str) -> int:
     """Request the way back."""
-    return _request(flags, "Rollback", output, waits=waits, direct=direct)
+    return _request(flags, ROLLBACK, output, waits=waits, direct=direct)
 
 
 @click.command(help=_FINALIZE, epilog=_STATUSES, short_help="End the way back now.")
@@ -99,7 +100,7 @@ def rollback(flags: Flags, waits: bool, direct: bool, output: str) -> int:
 @click.pass_obj
 def finalize(flags: Flags, direct: bool, output: str) -> int:
     """Request the end of the way back."""
-    return _request(flags, "Finalize", output, waits=False, direct=direct)
+    return _request(flags, FINALIZE, output, waits=False, direct=direct)
 
 
 def _request(flags: Flags, method: str, output: str, *, waits: bool, direct: bool) -> int:

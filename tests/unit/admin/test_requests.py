@@ -40,6 +40,15 @@ STOPPED = {"target": "1f", "version": "v2", "release": "0.2.0", "operation": "Up
 STOPPED |= {"object": "node node1", "probe": "machines", "message": "does not see x/y", "at": ""}
 
 
+def test_a_request_is_one_of_the_contracts_methods_that_change_the_suite() -> None:
+    methods = {method.name for method in admin_pb2.DESCRIPTOR.services_by_name["AdminService"].methods}
+    changing = {name for name in methods if not name.startswith(("Get", "List"))} - {"Plan", "Watch"}
+    assert {Wish(name).request.DESCRIPTOR.name for name in changing} == {f"{name}Request" for name in changing}
+    for name in (*(methods - changing), "upgrade", ""):
+        with pytest.raises(ValueError, match="is no request"):
+            Wish(name)
+
+
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[PortServer]:
     async with serving(tmp_path) as server:

@@ -19,7 +19,8 @@ from rich.console import Console
 from virt_admin.follow import in_lines
 from virt_admin.preflight.report import BLOCKING, WARNING, plan_of
 from virt_admin.preflight.text import text
-from virt_admin.requests.wish import FINALIZE, UPGRADE, Wish
+from virt_admin.requests.methods import FINALIZE, UPGRADE
+from virt_admin.requests.wish import Wish
 from virt_admin.screen.tables import view
 from virt_admin.screen.text import clean_line
 from virt_admin.suite.listing import read_suite

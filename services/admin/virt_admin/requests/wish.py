@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -10,8 +11,16 @@ from kubevirt.admin.v1 import admin_pb2
 from virt_core.objects.upgrade_request import Change, finalize, pause, resume, rollback, upgrade
 from virt_core.objects.upgrade_state import Json
 
-UPGRADE, PAUSE, RESUME, ROLLBACK, FINALIZE = "Upgrade", "Pause", "Resume", "Rollback", "Finalize"
-"""Methods of admin/v1."""
+from virt_admin.requests.methods import BY_COMMAND, FINALIZE, PAUSE, RESUME, ROLLBACK, UPGRADE
+
+_REQUESTS: Mapping[str, type[Message]] = {
+    UPGRADE: admin_pb2.UpgradeRequest,
+    PAUSE: admin_pb2.PauseRequest,
+    RESUME: admin_pb2.ResumeRequest,
+    ROLLBACK: admin_pb2.RollbackRequest,
+    FINALIZE: admin_pb2.FinalizeRequest,
+}
+_CHANGES = {PAUSE: pause, RESUME: resume, ROLLBACK: rollback, FINALIZE: finalize}
 
 
 class Requested(msgspec.Struct, frozen=True, rename="camel"):
@@ -30,8 +39,15 @@ class Wish:
     """What is requested."""
 
     method: str
+    """Of methods.py."""
+
     tag: str = ""
     registry: str = ""
+    """Of an upgrade, as the tag."""
+
+    def __post_init__(self) -> None:
+        if self.method not in _REQUESTS:
+            raise ValueError(f"{self.method!r} is no request, use {', '.join(BY_COMMAND.values())}")
 
     @property
     def command(self) -> str:
@@ -41,16 +57,8 @@ class Wish:
     @property
     def request(self) -> Message:
         """For virt-operator."""
-        match self.method:
-            case "Upgrade":
-                return admin_pb2.UpgradeRequest(tag=self.tag, registry=self.registry)
-            case "Pause":
-                return admin_pb2.PauseRequest()
-            case "Resume":
-                return admin_pb2.ResumeRequest()
-            case "Rollback":
-                return admin_pb2.RollbackRequest()
-        return admin_pb2.FinalizeRequest()
+        fields = {"tag": self.tag, "registry": self.registry} if self.method == UPGRADE else {}
+        return _REQUESTS[self.method](**fields)
 
     def change(self, kubevirt: Json, moment: str) -> Change:
         """Of the KubeVirt object, without virt-operator.
@@ -58,13 +66,6 @@ class Wish:
         Raises:
             Impossible, BadArgument: it is refused.
         """
-        match self.method:
-            case "Upgrade":
-                return upgrade(kubevirt, self.tag, self.registry.rstrip("/"), moment)
-            case "Pause":
-                return pause(kubevirt)
-            case "Resume":
-                return resume(kubevirt)
-            case "Rollback":
-                return rollback(kubevirt)
-        return finalize(kubevirt)
+        if self.method == UPGRADE:
+            return upgrade(kubevirt, self.tag, self.registry.rstrip("/"), moment)
+        return _CHANGES[self.method](kubevirt)

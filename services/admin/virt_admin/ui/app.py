@@ -19,6 +19,7 @@ from virt_core.validation.refusal import DNS_LABEL, DNS_NAME
 
 from virt_admin.access import Access
 from virt_admin.outcome import CannotTell
+from virt_admin.requests.methods import BY_COMMAND
 from virt_admin.ui import calls, guard
 from virt_admin.ui.actions import ACTIONS, STREAMS
 from virt_admin.ui.board import Board
@@ -61,7 +62,7 @@ class Server:
                 web.get(f"{vm}/{{stream:{'|'.join(STREAMS)}}}", self._stream),
                 web.post(f"{vm}/{{action:{'|'.join(ACTIONS)}}}", self._act),
                 web.post("/api/plan", self._plan),
-                web.post(f"/api/suite/{{request:{'|'.join(calls.REQUESTS)}}}", self._carry_out),
+                web.post(f"/api/suite/{{request:{'|'.join(BY_COMMAND)}}}", self._carry_out),
             ]
         )
         return app

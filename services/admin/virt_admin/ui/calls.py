@@ -14,12 +14,12 @@ from virt_core.kube.resource import PODS
 from virt_admin.access import Access
 from virt_admin.doctor.examine import findings_of
 from virt_admin.outcome import CannotTell, NotPossible, WrongArgument
+from virt_admin.requests.methods import BY_COMMAND
 from virt_admin.ui.actions import ACTIONS
 from virt_admin.ui.board import Board, encoded
 from virt_admin.ui.statistics import statistics
 
 _PATIENCE = 10.0  # seconds
-REQUESTS = ("upgrade", "pause", "resume", "rollback", "finalize")
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,11 +76,11 @@ async def plan(request: web.Request, access: Access, target: Target) -> web.Stre
 
 
 async def carry_out(access: Access, name: str, target: Target) -> web.Response:
-    """Request something of the suite."""
+    """Request something of the suite, by the name of virtadm's command."""
     from virt_admin.requests import carry_out as requests
     from virt_admin.requests.wish import Wish
 
-    wish = Wish(name.capitalize(), target.tag, target.registry)
+    wish = Wish(BY_COMMAND[name], target.tag, target.registry)
     return answer(await requests.carry_out(access, wish, direct=False))
 
 

@@ -27,6 +27,7 @@ from virt_admin.suite.listing import listed
 from virt_admin.suite.observed import suite_of
 from virt_admin.ui.app import Server
 from virt_admin.ui.board import Board
+from virt_admin.ui.guard import SESSION
 from virt_admin.ui.page import File, read_page
 from virt_admin.ui.session import Session
 
@@ -82,7 +83,8 @@ async def listening(access: Access, board: Board, files: Mapping[str, File], por
 def opener(folder: Path, server: Server) -> Path:
     """A file for this user alone that posts the code: with a URL every process of the machine would see it."""
     path = folder / "open.html"
-    text = _OPENER.format(action=f"http://{_ADDRESS}:{server.port}/session", code=html.escape(server.session.code))
+    action = f"http://{_ADDRESS}:{server.port}{SESSION}"
+    text = _OPENER.format(action=action, code=html.escape(server.session.code))
     path.touch(mode=0o600)
     path.write_text(text)
     return path
