@@ -134,16 +134,17 @@ async def test_the_suite_is_examined_without_a_name(
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "message", "status"),
     [
-        ("c", "no VirtualMachine or VirtualMachineInstance c in namespace default"),
-        ("a/", "use NAMESPACE/NAME"),
-        ("a/b/c", "use NAMESPACE/NAME"),
+        ("c", "no VirtualMachine or VirtualMachineInstance c in namespace default", 3),
+        ("a/", "use NAMESPACE/NAME", 64),
+        ("a/b/c", "use NAMESPACE/NAME", 64),
     ],
 )
 async def test_a_name_of_nothing_ends_the_command(
-    server: FakeApiServer, access: Access, name: str, message: str
+    server: FakeApiServer, access: Access, name: str, message: str, status: int
 ) -> None:
     install(server, datetime.now(UTC))
-    with pytest.raises(CannotTell, match=message):
+    with pytest.raises(CannotTell, match=message) as ended:
         await examine(access, name, "text")
+    assert ended.value.status == status

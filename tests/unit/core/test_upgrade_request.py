@@ -123,12 +123,17 @@ def test_what_the_state_does_not_allow_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("tag", "registry", "field"), [("", "", "tag"), ("a b", "", "tag"), ("v3", "https://r", "registry")]
+    ("tag", "registry", "field", "words"),
+    [
+        ("", "", "tag", "1 to 128 letters, digits"),
+        ("a b", "", "tag", "1 to 128 letters, digits"),
+        ("v3", "https://r", "registry", "host[:port][/path]"),
+    ],
 )
-def test_a_malformed_argument_is_named(tag: str, registry: str, field: str) -> None:
+def test_a_malformed_argument_is_named_with_what_is_allowed(tag: str, registry: str, field: str, words: str) -> None:
     with pytest.raises(BadArgument) as refused:
         upgrade(kubevirt(), tag, registry, "now")
-    assert refused.value.field == field
+    assert refused.value.field == field and words in str(refused.value)
 
 
 def test_a_paused_suite_says_so_when_something_is_requested() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from virt_core.validation.refusal import display
 from virt_operator.strategy.monitoring import NAME, ROLE, is_monitoring
 from virt_operator.strategy.ref import FOREIGN, Ref
 from virt_operator.suite.actions import Beside
@@ -238,10 +239,14 @@ async def test_actions_of_a_pass_are_marked_as_those_of_which_nothing_depends(wo
 
 
 @pytest.mark.parametrize("field", ["monitorNamespace", "serviceMonitorNamespace", "monitorAccount"])
-@pytest.mark.parametrize("value", ["Monitoring", "a/b", "-a", "a" * 254, 7, ["a"]])
+@pytest.mark.parametrize("value", ["Monitoring", "a/b", "-a", "a..b", "a" * 254, 7, ["a"]])
 def test_a_name_that_nothing_can_have_is_refused_by_field(field: str, value: object) -> None:
-    message = refusal_of({field: value})
-    assert message is not None and message.startswith(f"spec.{field}: {value!r} is not the name of")
+    message, allowed = (
+        refusal_of({field: value}),
+        "DNS labels" if field == "monitorAccount" else "1 to 63 of a-z, 0-9 and -",
+    )
+    assert message is not None and message.startswith(f"spec.{field}: {display(value)} is not allowed, use ")
+    assert allowed in message
     assert wanted({field: value}) is None
 
 

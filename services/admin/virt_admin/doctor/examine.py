@@ -11,7 +11,7 @@ from virt_admin.doctor.finding import PROBLEM, Finding, exit_code
 from virt_admin.doctor.machine import diagnose
 from virt_admin.doctor.read import read_case
 from virt_admin.doctor.suite import diagnose_suite
-from virt_admin.outcome import CannotTell
+from virt_admin.outcome import WrongArgument
 from virt_admin.screen.text import clean_line, to_json
 from virt_admin.show import NOTHING
 from virt_admin.suite.listing import read_suite
@@ -33,6 +33,7 @@ async def findings_of(access: Access, machine: str | None) -> tuple[Finding, ...
     """Why `machine` ("NAMESPACE/NAME" or "NAME"), or without one the suite, does not work.
 
     Raises:
+        WrongArgument: it is no name of a VM.
         CannotTell: there is no such VM, or something cannot be read.
     """
     suite = await read_suite(access.client)
@@ -42,7 +43,7 @@ async def findings_of(access: Access, machine: str | None) -> tuple[Finding, ...
         return diagnose_suite(suite)
     namespace, _, name = machine.rpartition("/")
     if not name or "/" in namespace:
-        raise CannotTell(f"{machine} names no VM, use NAMESPACE/NAME or NAME")
+        raise WrongArgument(f"{machine} names no VM, use NAMESPACE/NAME or NAME")
     return diagnose(await read_case(access.client, suite, namespace or access.namespace, name))
 
 

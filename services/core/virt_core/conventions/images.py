@@ -14,8 +14,10 @@ PULL_POLICIES = (ALWAYS, IF_NOT_PRESENT, NEVER)
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 """The tag of an image, as in the OCI distribution specification."""
 
+TAG_FORM = "1 to 128 letters, digits, '.', '_' and '-', neither '.' nor '-' first"
+
 REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
-"""host[:port][/path] of a registry."""
+REGISTRY_FORM = "host[:port][/path]"
 
 DIGESTS_FORM = "name=sha256:… with 64 hexadecimal digits"
 _DIGEST = re.compile(r"([a-z0-9-]+)=(sha256:[0-9a-f]{64})")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virt_core.conventions.images import REGISTRY, TAG
+from virt_core.conventions.images import REGISTRY, REGISTRY_FORM, TAG, TAG_FORM
 from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
 from virt_core.objects.kubevirt import finalizing
 from virt_core.objects.upgrade_state import Json, Release, State, state_of
@@ -48,9 +48,9 @@ def upgrade(kubevirt: Json, tag: str, registry: str, moment: str) -> Change:
         Impossible: it is installed, or a change is in progress.
     """
     if not TAG.fullmatch(tag):
-        raise BadArgument("tag", tag, "the tag of the target's images")
+        raise BadArgument("tag", tag, f"the tag of the target's images: {TAG_FORM}")
     if registry and not REGISTRY.fullmatch(registry):
-        raise BadArgument("registry", registry, "host[:port][/path] of the target's images")
+        raise BadArgument("registry", registry, f"{REGISTRY_FORM} of the target's images")
     state = _state(kubevirt)
     wanted = (tag, registry or state.registry or state.target[1])
     if state.changes:

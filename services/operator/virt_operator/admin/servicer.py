@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
+from virt_core.conventions.images import TAG_FORM
 from virt_core.conventions.labels import APP
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import KubeError
@@ -135,7 +136,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> AsyncIterator[admin_pb2.PlanResponse]:
         """See admin.proto."""
         if not request.tag:
-            raise InvalidField("tag", "", "the tag of the target's images")
+            raise InvalidField("tag", "", f"the tag of the target's images: {TAG_FORM}")
         asked = Request(request.tag, request.registry.rstrip("/"), request.offline)
         if asked.registry and not asked.offline:
             await self._allow_registry(asked.registry, context)

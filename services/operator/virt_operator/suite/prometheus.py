@@ -5,22 +5,17 @@ Observed by reconcile/prometheus.py, decided in change/monitoring.py. Nothing of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from virt_core.validation.refusal import DNS_LABEL, DNS_NAME, display
+
 from virt_operator.strategy.monitoring import DEFAULT_ACCOUNT, DEFAULT_NAMESPACES, Place
 from virt_operator.strategy.ref import Ref
 
-_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_ALLOWED = {
-    "monitorNamespace": (_NAMESPACE, "a namespace"),
-    "serviceMonitorNamespace": (_NAMESPACE, "a namespace"),
-    "monitorAccount": (_ACCOUNT, "a service account"),
-}
+_ALLOWED = {"monitorNamespace": DNS_LABEL, "serviceMonitorNamespace": DNS_LABEL, "monitorAccount": DNS_NAME}
 FIELDS = tuple(_ALLOWED)
 """Of a KubeVirt object's spec."""
 
@@ -87,10 +82,10 @@ class Prometheus:
 
 def refusal_of(spec: Mapping[str, Any]) -> str | None:
     """Why the fields are refused; None if they are not."""
-    for name, (pattern, what) in _ALLOWED.items():
+    for name, allowed in _ALLOWED.items():
         value = spec.get(name)
-        if value not in (None, "") and not (isinstance(value, str) and pattern.fullmatch(value)):
-            return f"spec.{name}: {value!r} is not the name of {what}"
+        if value not in (None, "") and not (isinstance(value, str) and allowed.accepts(value)):
+            return f"spec.{name}: {display(value)} is not allowed, use {allowed.words}"
     return None
 
 

@@ -122,9 +122,10 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         raise RefusedSpec("InvalidField", str(refused)) from refused
     tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry
     if not images.TAG.fullmatch(tag):
-        raise RefusedSpec("InvalidField", f"spec.imageTag: {tag!r} is not a tag (letters, digits, '.', '_', '-')")
+        raise RefusedSpec("InvalidField", f"spec.imageTag: {tag!r} is not a tag: {images.TAG_FORM}")
     if registry and not images.REGISTRY.fullmatch(registry):
-        raise RefusedSpec("InvalidField", f"spec.imageRegistry: {registry!r} is not of the form host[:port][/path]")
+        message = f"spec.imageRegistry: {registry!r} is not of the form {images.REGISTRY_FORM}"
+        raise RefusedSpec("InvalidField", message)
     return InstallSettings(
         namespace=operator.namespace,
         registry=registry,
