@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from virt_core.conventions import components
+from virt_core.conventions import components, suite_status
 from virt_core.conventions.devices import KVM
 from virt_core.conventions.labels import SCHEDULABLE
 from virt_core.objects.meta import condition_of
@@ -16,9 +16,9 @@ from virt_admin.suite.observed import Observed
 from virt_admin.suite.trouble import pod_trouble
 
 _ADVICE = {
-    "MissingPermissions": "apply kubevirt-operator.yaml of the requested release",
-    "ExistingDeployment": "delete one of the two KubeVirt objects",
-    "WrongNamespace": "create the KubeVirt object in the namespace of virt-operator",
+    suite_status.MISSING_PERMISSIONS: "apply kubevirt-operator.yaml of the requested release",
+    suite_status.EXISTING_DEPLOYMENT: "delete one of the two KubeVirt objects",
+    suite_status.WRONG_NAMESPACE: "create the KubeVirt object in the namespace of virt-operator",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from virt_core.conventions.labels import RETRY_UPGRADE
+from virt_core.conventions.suite_status import STOPPED
 from virt_core.objects.kubevirt import KubeVirt, Stopped
 from virt_core.objects.meta import condition_of
 
@@ -37,7 +38,7 @@ def end_of(kubevirt: KubeVirt | None, version: str) -> End | None:
 def _stopped(kubevirt: KubeVirt, version: str) -> Stopped | None:
     """Why the change has stopped for good: the old release is back, and nobody has asked for another try."""
     upgrade = kubevirt.status.upgrade
-    if upgrade is None or upgrade.operation != "Stopped" or upgrade.stopped is None:
+    if upgrade is None or upgrade.operation != STOPPED or upgrade.stopped is None:
         return None
     stopped, retry = upgrade.stopped, kubevirt.metadata.annotations.get(RETRY_UPGRADE, "")
     return stopped if (stopped.version, stopped.retry) == (version, retry) else None

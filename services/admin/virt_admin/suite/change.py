@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from virt_core.conventions import suite_status
 from virt_core.objects.kubevirt import KubeVirt, Stopped, Upgrade
 from virt_core.objects.meta import Condition, condition_of
 from virt_core.objects.upgrade_steps import steps_of
@@ -10,12 +11,12 @@ from virt_core.objects.upgrade_steps import steps_of
 IN_PROGRESS, PAUSED, GOING_BACK, STOPPED = "in progress", "paused", "going back", "stopped"
 SOAKING, FINALIZED = "soaking", "finalized"
 _WAITING = {
-    "Soaking": (SOAKING, "virtadm finalize to end the way back now, or virtadm rollback to go back"),
-    "WaitingForAdministrator": (
+    suite_status.SOAKING: (SOAKING, "virtadm finalize to end the way back now, or virtadm rollback to go back"),
+    suite_status.WAITING_FOR_ADMINISTRATOR: (
         "waiting for an administrator",
         "virtadm finalize to end the way back, or virtadm rollback to go back",
     ),
-    "OldReleaseLives": (
+    suite_status.OLD_RELEASE_LIVES: (
         "waiting for the old release to end",
         "mend what the condition Finalized names; until then virtadm rollback goes back",
     ),
@@ -23,8 +24,8 @@ _WAITING = {
 """By the reason of the condition Finalized."""
 
 _REFUSED = {
-    "MissingPermissions": "apply kubevirt-operator.yaml of the requested release, or virtadm rollback",
-    "FeatureLevelTooLow": "virtadm rollback withdraws the request",
+    suite_status.MISSING_PERMISSIONS: "apply kubevirt-operator.yaml of the requested release, or virtadm rollback",
+    suite_status.LEVEL_TOO_LOW: "virtadm rollback withdraws the request",
 }
 """What to do, by the reason of the condition Synchronized."""
 
@@ -59,7 +60,7 @@ def change_of(kubevirt: KubeVirt) -> Change:
     assert upgrade is not None
     if (stopped := upgrade.stopped) is not None:
         back = kubevirt.status.observed_kube_virt_version
-        if upgrade.operation != "Stopped":
+        if upgrade.operation != suite_status.STOPPED:
             return _of(GOING_BACK, upgrade, f"nothing: {back} comes back by itself")
         again = f"mend what is named above, then virtadm upgrade --to {stopped.version}"
         return _of(STOPPED, upgrade, f"{again}; virtadm rollback to stay at {back}")
@@ -80,7 +81,7 @@ def _of(state: str, upgrade: Upgrade, to_do: str) -> Change:
 
 def _afterwards(kubevirt: KubeVirt) -> Change:
     """Nothing is in progress: whether the last change can be undone."""
-    finalized = condition_of(kubevirt.status.conditions, "Finalized")
+    finalized = condition_of(kubevirt.status.conditions, suite_status.FINALIZED)
     if finalized is None:
         return Change(state="", next=_refused(kubevirt.status.conditions))
     if finalized.status == "True":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from virt_core.conventions.images import REGISTRY, REGISTRY_FORM, TAG, TAG_FORM
 from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
+from virt_core.conventions.suite_status import ROLLBACK, STOPPED
 from virt_core.objects.kubevirt import finalizing
 from virt_core.objects.upgrade_state import Json, Release, State, state_of
 
@@ -75,12 +76,12 @@ def rollback(kubevirt: Json) -> Change:
     """
     state = _state(kubevirt)
     tag = state.installed[0]
-    if state.operation == "Stopped":
+    if state.operation == STOPPED:
         return _to(state.installed, f"{tag} stays, and the change to {state.target[0]} is given up")
     if state.changes:
         if state.stopped:
             raise Impossible(state.progress)
-        if state.operation == "Rollback" or state.target == state.way_back:
+        if state.operation == ROLLBACK or state.target == state.way_back:
             raise Impossible(f"{state.progress}; to stay at {tag}, upgrade to {tag}")
         if state.target == state.installed:
             raise Impossible(f"only settings of {tag} change, not its release: change the KubeVirt object's spec back")

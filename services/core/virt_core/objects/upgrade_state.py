@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from virt_core.conventions.suite_status import INSTALL, STOPPED, UPDATE
+
 Json = dict[str, Any]
 Release = tuple[str, str]
 """Tag and registry; ("", "") if there is none."""
@@ -39,7 +41,7 @@ class State:
     @property
     def changes(self) -> bool:
         """Whether a change is in progress, that of a stopped one which goes back included."""
-        return self.operation not in ("", "Stopped")
+        return self.operation not in ("", STOPPED)
 
     @property
     def progress(self) -> str:
@@ -47,7 +49,7 @@ class State:
         if self.stopped:
             return f"the {self.failed} to {self.target[0]} has stopped and goes back by itself"
         at = f" (step {self.step})" if self.step else ""
-        article = "an" if self.operation in ("Update", "Install") else "a"
+        article = "an" if self.operation in (UPDATE, INSTALL) else "a"
         return f"{article} {self.operation.lower()} to {self.target[0]} is in progress{at}"
 
     @property
@@ -64,7 +66,7 @@ def state_of(kubevirt: Json) -> State:
     installed, target = _release(status, "observed"), _release(status, "target")
     requested = (text_of(spec, "imageTag") or target[0], text_of(spec, "imageRegistry") or target[1])
     if requested != target:
-        stopped, operation, target = {}, operation if operation not in ("", "Stopped") else "Update", requested
+        stopped, operation, target = {}, operation if operation not in ("", STOPPED) else UPDATE, requested
     back = object_of(upgrade, "wayBack")
     tag = text_of(back, "version")
     return State(

@@ -6,23 +6,24 @@ that is not here is shown where it is met. Released clients know these names: th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from virt_core.conventions import components
+from virt_core.conventions import components, suite_status
 
-_BEFORE = ("Finalizer", "InstallStrategy", "Permissions", "Level", "Pause", "WayBack")
+INSTALL_STRATEGY, OPERATOR = "InstallStrategy", "Operator"
+_BEFORE = ("Finalizer", INSTALL_STRATEGY, "Permissions", "Level", "Pause", "WayBack")
 _AFTER = ("Registration", "CommonInstancetypes", "Rollover", "Cleanup", "Monitoring")
-_OPERATOR, _FINALIZE = "Operator", "Finalize"
+_FINALIZE = "Finalize"
 
 _UP = (components.HANDLER, "Hardware", components.CONTROLLER, components.API)
-FORWARD = (*_BEFORE, _OPERATOR, "Certificates", "Definitions", *_UP, *_AFTER, _FINALIZE)
+FORWARD = (*_BEFORE, OPERATOR, "Certificates", "Definitions", *_UP, *_AFTER, _FINALIZE)
 """Of an update."""
 
 _BACK = ("Certificates", "Definitions", "Deregistration", components.API, components.CONTROLLER, components.HANDLER)
-BACKWARD = (*_BEFORE, *_BACK, *_AFTER, _OPERATOR, _FINALIZE)
+BACKWARD = (*_BEFORE, *_BACK, *_AFTER, OPERATOR, _FINALIZE)
 """Of a rollback, and without an order among the components of an installation."""
 
-_CHANGES_ONLY = ("Level", "Pause", "WayBack", "Deregistration", _OPERATOR, _FINALIZE)
+_CHANGES_ONLY = ("Level", "Pause", "WayBack", "Deregistration", OPERATOR, _FINALIZE)
 DONE, NOW, TO_COME = "done", "now", "to come"
 
 
@@ -40,11 +41,9 @@ def steps_of(operation: str, current: str) -> list[tuple[str, str]]:
 
 
 def _names(operation: str) -> Sequence[str]:
-    match operation:
-        case "Update":
-            return FORWARD
-        case "Rollback":
-            return BACKWARD
-        case "Install":
-            return [name for name in BACKWARD if name not in _CHANGES_ONLY]
-    return ()
+    by_operation: Mapping[str, Sequence[str]] = {
+        suite_status.UPDATE: FORWARD,
+        suite_status.ROLLBACK: BACKWARD,
+        suite_status.INSTALL: [name for name in BACKWARD if name not in _CHANGES_ONLY],
+    }
+    return by_operation.get(operation, ())

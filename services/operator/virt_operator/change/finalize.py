@@ -16,6 +16,7 @@ from datetime import datetime
 import msgspec
 from virt_core.conventions import components
 from virt_core.conventions.labels import FINALIZE_UPGRADE
+from virt_core.conventions.suite_status import IN_PROGRESS, OLD_RELEASE_LIVES, SOAKING, WAITING_FOR_ADMINISTRATOR
 from virt_core.objects.kubevirt import WayBack, finalizing
 from virt_core.objects.meta import condition_of, moment_of, rfc3339
 
@@ -37,7 +38,7 @@ def finalize(situation: Situation, earlier: Progress) -> Progress:
     if back is None or situation.operation or situation.stopped is not None:
         return Progress()
     if earlier.waits or earlier.actions:
-        return Progress(finalization=_held(back, "InProgress", _unfinished(earlier)))
+        return Progress(finalization=_held(back, IN_PROGRESS, _unfinished(earlier)))
     if not back.proven_at:
         back = msgspec.structs.replace(back, proven_at=rfc3339(situation.observed.now))
     return _decided(situation, back)
@@ -55,10 +56,10 @@ def _decided(situation: Situation, back: WayBack) -> Progress:
         more = f"; and {len(living) - _NAMED} more" if len(living) > _NAMED else ""
         listed = "; ".join(living[:_NAMED]) + more
         message = f"{listed}; wait until it is replaced, or delete its node if that does not return"
-        return Progress(way_back=_refusing(back, living[:_NAMED]), finalization=_held(back, "OldReleaseLives", message))
+        return Progress(way_back=_refusing(back, living[:_NAMED]), finalization=_held(back, OLD_RELEASE_LIVES, message))
     due = owed(situation)
     if due.waits or due.actions:
-        return due.and_then(Progress(finalization=_held(back, "InProgress", _unfinished(due))))
+        return due.and_then(Progress(finalization=_held(back, IN_PROGRESS, _unfinished(due))))
     return Progress(way_back_ends=True)
 
 
@@ -70,7 +71,7 @@ def owed(_: Situation) -> Progress:
 
 def in_progress(back: WayBack) -> Finalization:
     """While a change keeps this step from acting."""
-    return _held(back, "InProgress", "a change is in progress")
+    return _held(back, IN_PROGRESS, "a change is in progress")
 
 
 def _held(back: WayBack, reason: str, message: str) -> Finalization:
@@ -99,8 +100,8 @@ def _waiting(situation: Situation, back: WayBack, until: datetime) -> Finalizati
     command = f"kubectl -n {meta.namespace} annotate kv {meta.name} --overwrite {FINALIZE_UPGRADE}={value}"
     if situation.finalizing.manual or situation.pace.paused:
         why = "spec.upgradeStrategy.finalize is Manual" if situation.finalizing.manual else PAUSED_BY
-        return _held(back, "WaitingForAdministrator", f"{why}; to finalize: {command}")
-    return _held(back, "Soaking", f"{version} is finalized at {rfc3339(until)}; to finalize now: {command}")
+        return _held(back, WAITING_FOR_ADMINISTRATOR, f"{why}; to finalize: {command}")
+    return _held(back, SOAKING, f"{version} is finalized at {rfc3339(until)}; to finalize now: {command}")
 
 
 def _refusing(back: WayBack, refusals: list[str]) -> WayBack:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 from virt_core.conventions import components
+from virt_core.conventions.suite_status import UPDATE
 from virt_core.objects.kubevirt import WayBack
 from virt_core.objects.meta import moment_of, rfc3339
 
@@ -45,7 +46,7 @@ def begun(situation: Situation) -> tuple[Action, ...]:
 def hardware(situation: Situation, earlier: Progress) -> Progress:
     """Learn and record it."""
     back, installed = situation.way_back, situation.suite.status.observed_release
-    if back is None or situation.operation != "Update" or situation.stopped is not None:
+    if back is None or situation.operation != UPDATE or situation.stopped is not None:
         return Progress()
     if situation.strategy.release in (installed, back.release):
         return Progress()  # other settings of a release that has been asked, or back to it

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
+from virt_core.conventions.suite_status import ROLLBACK
 from virt_core.objects.kubevirt import WayBack
 
 from virt_operator.change.situation import Progress, Situation
@@ -16,7 +17,7 @@ from virt_operator.change.strategies import strategy_of
 from virt_operator.suite.actions import ReviewWayBack
 
 EVERY = timedelta(minutes=10)
-_COMPLETE, _ROLLBACK = "complete", "Rollback"
+_COMPLETE = "complete"
 
 
 def reviewed(situation: Situation, back: WayBack) -> Progress:
@@ -28,7 +29,7 @@ def reviewed(situation: Situation, back: WayBack) -> Progress:
     current = last if last is not None and (last.moment, last.deployment_id) == (moment, back.deployment_id) else None
     known = msgspec.structs.replace(back, ledger=list(current.entries)) if current is not None else back
     due = current.at + EVERY if current is not None else observed.now
-    if current is not None and (moment == _ROLLBACK or current.at <= observed.now < due):
+    if current is not None and (moment == ROLLBACK or current.at <= observed.now < due):
         return Progress(way_back=known, deadline=due if moment == _COMPLETE else None)
     definitions = {ref.name: live for ref, live in observed.owned.items() if ref.kind == "CustomResourceDefinition"}
     before = strategy_of(observed, back.deployment_id)
@@ -39,6 +40,6 @@ def reviewed(situation: Situation, back: WayBack) -> Progress:
 def _moment(situation: Situation, back: WayBack) -> str:
     if situation.search.strategy is None or situation.stopped is not None:
         return ""
-    if situation.operation == _ROLLBACK:
-        return _ROLLBACK
+    if situation.operation == ROLLBACK:
+        return ROLLBACK
     return _COMPLETE if not situation.operation and back.proven_at else ""

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from virt_core.conventions.suite_status import CHANGES
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.change.objects import ObjectState, brought, states_of
-from virt_operator.change.situation import CHANGES, Progress, Situation
+from virt_operator.change.situation import Progress, Situation
 from virt_operator.strategy.monitoring import MONITOR, Place, is_monitoring, placed
 from virt_operator.strategy.ref import FOREIGN, Body, Ref, ref_of
 from virt_operator.suite.actions import Apply, Beside, Compare, Delete, Replace, WaitFor

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from virt_core.conventions.suite_status import CHANGES, INSTALL, ROLLBACK, UPDATE
 from virt_core.objects.kubevirt import Stopped, Wave, WayBack
 from virt_core.objects.meta import rfc3339
 
@@ -30,7 +31,6 @@ from virt_operator.suite.observed import Observed, OwnedObject, PodObject, Suite
 from virt_operator.suite.plan import Finalization
 from virt_operator.suite.upgrade_strategy import DEFAULT, ON_ITS_OWN, PAUSED, Finalizing, Pace
 
-CHANGES = ("Update", "Rollback")
 PAUSED_BY = f"paused by {PAUSED}"
 """How the reason of a wait begins that an administrator has asked for."""
 
@@ -110,10 +110,10 @@ class Situation:
             return ""
         installed = self.suite.status.observed_deployment_id
         if not installed:
-            return "Install"
+            return INSTALL
         if installed == self.settings.deployment_id and not self.ordered:
             return ""
-        return "Rollback" if self.backward else "Update"
+        return ROLLBACK if self.backward else UPDATE
 
     @cached_property
     def others(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class Situation:
         if self.search.strategy is None:
             return False
         if self.stopped is not None:
-            return self.stopped.operation == "Update"
+            return self.stopped.operation == UPDATE
         releases = self.others or (self.suite.status.observed_release,)
         return any(is_older(self.strategy.release, release) for release in releases)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from virt_core.conventions import components
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
+from virt_core.objects.upgrade_steps import INSTALL_STRATEGY, OPERATOR
 
 from virt_operator.change import finalize, hardware, monitoring, object_steps, renewals, succession, way_back
 from virt_operator.change.situation import Progress, Situation
@@ -120,12 +121,12 @@ def _rollover(situation: Situation, _: Progress) -> Progress:
 
 _BEFORE = (
     Step("Finalizer", _finalizer, first=True),
-    Step("InstallStrategy", _install_strategy, first=True),
+    Step(INSTALL_STRATEGY, _install_strategy, first=True),
     Step("Permissions", _permissions, first=True),
     Step("Level", _level, first=True),
     Step("Pause", _pause, first=True),
     Step("WayBack", _way_back, first=True),
-    Step("Operator", _operator_first, first=True),
+    Step(OPERATOR, _operator_first, first=True),
 )
 CERTIFICATES = Step("Certificates", _certificates, first=True)
 _DEFINITIONS = Step("Definitions", object_steps.definitions)
@@ -141,7 +142,7 @@ _AFTER = (
     Step("Cleanup", object_steps.cleanup),
     Step("Monitoring", monitoring.monitoring),
 )
-_LAST = (Step("Operator", _operator_last), Step("Finalize", finalize.finalize))
+_LAST = (Step(OPERATOR, _operator_last), Step("Finalize", finalize.finalize))
 
 _HARDWARE = Step(hardware.STEP, hardware.hardware)
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import msgspec
 from virt_core.conventions.labels import FINALIZE_UPGRADE
+from virt_core.conventions.suite_status import CHANGES, UPDATE
 from virt_core.objects.kubevirt import FIRST_LEVEL, WayBack, finalizing
 from virt_core.objects.meta import rfc3339
 
-from virt_operator.change.situation import CHANGES, Situation
+from virt_operator.change.situation import Situation
 from virt_operator.change.versions import is_older
 
 
 def opened(situation: Situation) -> WayBack | None:
     """The way back that an update opens, or opens again; None if there is nothing to record."""
-    if situation.operation != "Update" or situation.stopped is not None:
+    if situation.operation != UPDATE or situation.stopped is not None:
         return None
     back, status = situation.way_back, situation.suite.status
     if status.observed_release in ("", situation.strategy.release):

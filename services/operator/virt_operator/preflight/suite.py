@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from virt_core.conventions import components
+from virt_core.conventions.suite_status import CHANGES, INSTALL, LEVEL_TOO_LOW, ROLLBACK, STOPPED, UPDATE
 from virt_core.objects.meta import condition_of
+from virt_core.objects.upgrade_steps import INSTALL_STRATEGY, OPERATOR
 
 from virt_operator.change.steps import BACKWARD, FORWARD
 from virt_operator.change.versions import is_older
@@ -13,14 +15,16 @@ from virt_operator.preflight import estimates
 from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info, warning
 from virt_operator.preflight.observed import Cluster, Question, Target
 
-NONE, UNKNOWN, INSTALL, UPDATE, ROLLBACK = "None", "Unknown", "Install", "Update", "Rollback"
+NONE, UNKNOWN = "None", "Unknown"
+"""What a plan says instead of an operation."""
+
 _NEWEST = (
     "a VM that starts with the target's launcher by an alias such as q35 may have a machine type that an older QEMU "
     "does not know: after a way back it has to be restarted"
 )
 _SECONDS = {
-    "InstallStrategy": estimates.PRINT_STRATEGY,
-    "Operator": estimates.OPERATOR,
+    INSTALL_STRATEGY: estimates.PRINT_STRATEGY,
+    OPERATOR: estimates.OPERATOR,
     components.CONTROLLER: estimates.COMPONENT,
     components.API: estimates.COMPONENT,
 }
@@ -52,7 +56,7 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
     upgrade = cluster.suite.status.change
     if cluster.suite.metadata.deletion_timestamp is not None:
         yield blocking(subject, "BeingRemoved", "is being deleted")
-    elif upgrade is not None and upgrade.operation == "Stopped" and upgrade.stopped is not None:
+    elif upgrade is not None and upgrade.operation == STOPPED and upgrade.stopped is not None:
         stopped = upgrade.stopped
         message = f"the change to {stopped.version} has stopped: {stopped.object} failed the probe {stopped.probe}"
         yield warning(subject, "HasStopped", f"{message}: {stopped.message}")
@@ -77,7 +81,7 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
 
 def judge_level(cluster: Cluster, target: Target, what: str) -> Iterator[Finding]:
     """Whether the target has the feature level at which the cluster is final."""
-    if target.strategy is None or cluster.suite is None or what not in (UPDATE, ROLLBACK):
+    if target.strategy is None or cluster.suite is None or what not in CHANGES:
         return
     meta, status = cluster.suite.metadata, cluster.suite.status
     lowest = status.way_back.level if status.way_back is not None else status.level
@@ -86,7 +90,7 @@ def judge_level(cluster: Cluster, target: Target, what: str) -> Iterator[Finding
             f"the target has feature level {target.strategy.feature_level}, and the cluster has been finalized at "
             f"level {lowest}: virt-operator will refuse it, because objects and guests may depend on that level"
         )
-        yield blocking(Subject("KubeVirt", meta.namespace, meta.name), "FeatureLevelTooLow", message)
+        yield blocking(Subject("KubeVirt", meta.namespace, meta.name), LEVEL_TOO_LOW, message)
 
 
 def judge_images(target: Target) -> Iterator[Finding]:

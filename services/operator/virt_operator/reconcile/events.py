@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from virt_core.conventions.suite_status import FINALIZED, ROLLBACK, UPGRADE_PAUSED, UPGRADE_STOPPED
 from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import Condition, condition_of
 
 _NONE = Condition("", "")
-_PAUSED, _FINALIZED = "UpgradePaused", "Finalized"
-_WARNINGS = ("ComponentsNotReady", "DeploymentFailed", "UpgradeStopped")
+_WARNINGS = ("ComponentsNotReady", "DeploymentFailed", UPGRADE_STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ def _availability(before: Condition, now: Condition) -> SuiteEvent | None:
 def _finalized(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
     """The end of a way back without going it."""
     back = old.way_back
-    if back is None or new.way_back is not None or _condition(new, _FINALIZED).status != "True":
+    if back is None or new.way_back is not None or _condition(new, FINALIZED).status != "True":
         return None
     if new.observed_release == back.release:
         return None
     message = f"{new.observed_kube_virt_version} is final: feature level {new.level}, no roll back to {back.version}"
-    return SuiteEvent(_FINALIZED, message)
+    return SuiteEvent(FINALIZED, message)
 
 
 def _doing(old: KubeVirtStatus, new: KubeVirtStatus, now: Condition) -> str:
@@ -69,7 +69,7 @@ def _doing(old: KubeVirtStatus, new: KubeVirtStatus, now: Condition) -> str:
         case "DeploymentInProgress":
             return f"installing {new.target_kube_virt_version}"
         case "UpdateInProgress":
-            verb = "continued" if _condition(old, "Available").reason == _PAUSED else "begun"
+            verb = "continued" if _condition(old, "Available").reason == UPGRADE_PAUSED else "begun"
             return f"{verb}: {_step(new, new)}"
         case "AllComponentsReady":
             return _done(old, new)
@@ -92,7 +92,7 @@ def _step(before: KubeVirtStatus, new: KubeVirtStatus) -> str:
     if before.observed_kube_virt_version == new.target_kube_virt_version:
         return f"other images or settings of {new.target_kube_virt_version}"
     step = f"{before.observed_kube_virt_version} to {new.target_kube_virt_version}"
-    going_back = before.upgrade is not None and before.upgrade.operation == "Rollback"
+    going_back = before.upgrade is not None and before.upgrade.operation == ROLLBACK
     return f"rollback from {step}" if going_back else step
 
 

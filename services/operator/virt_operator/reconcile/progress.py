@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from virt_core.conventions.suite_status import CHANGES, STOPPED
 from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade, Waiting
 from virt_core.objects.meta import rfc3339
 
@@ -21,7 +22,7 @@ _LONGEST = 512  # characters of a reason
 def progress(status: KubeVirtStatus, plan: Plan, now: datetime) -> Upgrade | None:
     """The progress of `plan`, with what outlasts it; None if there is nothing to say."""
     old, stopped = status.upgrade, plan.stopped
-    operation = plan.operation or ("Stopped" if stopped is not None else "")
+    operation = plan.operation or (STOPPED if stopped is not None else "")
     if not operation:
         return outlasting(plan)
     versions = _versions(status, plan)
@@ -67,4 +68,4 @@ def _versions(status: KubeVirtStatus, plan: Plan) -> tuple[str, str]:
 
 
 def _is_same(old: str, new: str) -> bool:
-    return old == new or {old, new} == {"Update", "Rollback"}
+    return old == new or {old, new} == set(CHANGES)

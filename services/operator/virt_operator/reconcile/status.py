@@ -11,8 +11,20 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions.labels import RETRY_UPGRADE
+from virt_core.conventions.suite_status import (
+    EXISTING_DEPLOYMENT,
+    FINALIZED,
+    LEVEL_TOO_LOW,
+    MISSING_PERMISSIONS,
+    REMOVAL,
+    ROLLBACK,
+    UPGRADE_PAUSED,
+    UPGRADE_STOPPED,
+    WRONG_NAMESPACE,
+)
 from virt_core.objects.kubevirt import Generation, KubeVirtStatus, Stopped
 from virt_core.objects.meta import Condition, with_conditions
+from virt_core.objects.upgrade_steps import OPERATOR
 
 from virt_operator.reconcile.availability import lasting
 from virt_operator.reconcile.progress import outlasting, progress
@@ -26,9 +38,6 @@ from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec
 
 _MOST = 1024  # characters of a message
-MISSING_PERMISSIONS, LEVEL_TOO_LOW = "MissingPermissions", "FeatureLevelTooLow"
-FINALIZED = "Finalized"
-PAUSED, STOPPED = "UpgradePaused", "UpgradeStopped"
 FEATURE_GATES = "FeatureGatesSupported"
 _CREATED = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
 _COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "DaemonSet")
@@ -101,17 +110,17 @@ def second_object_status(other: SuiteObject, observed: Observed, operator: Setti
     if observed.suite is not None:
         meta = observed.suite.metadata
         message = f"KubeVirt object {meta.namespace}/{meta.name} is there; this one is ignored"
-        condition = Condition("Synchronized", "False", "ExistingDeployment", message)
+        condition = Condition("Synchronized", "False", EXISTING_DEPLOYMENT, message)
     else:
         message = f"only a KubeVirt object in the operator's namespace {operator.namespace!r} is installed"
-        condition = Condition("Synchronized", "False", "WrongNamespace", message)
+        condition = Condition("Synchronized", "False", WRONG_NAMESPACE, message)
     return _with(other.status, observed, [condition])
 
 
 def _finalization(new: KubeVirtStatus, observed: Observed, plan: Plan) -> KubeVirtStatus:
     """`new` with the condition Finalized. At the end of a way back it goes: the older operator may not know it."""
     if not new.observed_deployment_id or (
-        plan.operation == "Rollback" and {w.step for w in plan.waits} == {"Operator"}
+        plan.operation == ROLLBACK and {wait.step for wait in plan.waits} == {OPERATOR}
     ):
         return _with(new, observed, (), drop={FINALIZED})
     if plan.finalization is not None:
@@ -142,7 +151,7 @@ def _removing(
     phase = DELETED if nothing_left(observed, operator) and failure is None else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
     spent = old.upgrade.finalized_by if old.upgrade is not None else ""
-    kept = replace(plan, operation="Removal", stopped=None, settings=None, way_back=old.way_back, level=old.level)
+    kept = replace(plan, operation=REMOVAL, stopped=None, settings=None, way_back=old.way_back, level=old.level)
     kept = replace(kept, finalized_by=spent)
     upgrade = progress(old, kept, observed.now)
     new = _with(old, observed, conditions, drop=dropped)
@@ -210,7 +219,7 @@ def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Obser
         available = _available(new, observed)
         if plan.paused:
             degraded = "True" if lasting(observed) else "False"
-            conditions = _three(available, "False", degraded, PAUSED, _waiting(observed, plan))
+            conditions = _three(available, "False", degraded, UPGRADE_PAUSED, _waiting(observed, plan))
             return _with(new, observed, conditions, drop={"Created", "Synchronized"})
         conditions = _three(available, "True", "True", "UpdateInProgress", _waiting(observed, plan))
         return _with(new, observed, conditions, drop={"Created", "Synchronized"})
@@ -232,7 +241,7 @@ def _stopped(new: KubeVirtStatus, observed: Observed, plan: Plan, stopped: Stopp
         f"annotation {RETRY_UPGRADE} to another value"
     )
     progressing = "True" if plan.operation else "False"
-    return _with(new, observed, _three(_available(new, observed), progressing, "True", STOPPED, message))
+    return _with(new, observed, _three(_available(new, observed), progressing, "True", UPGRADE_STOPPED, message))
 
 
 def _all_ready(plan: Plan) -> list[Condition]:
