@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import launcher_pb2_grpc
 from virt_core import logs
+from virt_core.conventions.launcher_features import ACCESS_CREDENTIALS, MIGRATION, STATISTICS
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server import create_server
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # loaded when there is a migration only
 _log = logs.bound("virt_launcher.app")
 
 CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
-FEATURES = frozenset({"access-credentials", "migration", "statistics"})
+FEATURES = frozenset({ACCESS_CREDENTIALS, MIGRATION, STATISTICS})
 """Of the contract's fields and services that came after its first release."""
 
 # Grace period in seconds for calls in flight: watches send the last state to the handler.

@@ -10,13 +10,13 @@ import asyncio
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from virt_core.conventions.subresources import STREAM_PROTOCOL
 from virt_core.kube.client import KubeClient, WebSocket
 from virt_core.kube.errors import KubeError
 
 from virt_admin.ui.actions import stream_path
 from virt_admin.ui.sockets import close, opened
 
-_PROTOCOL = "plain.kubevirt.io"
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _LAST_WORD = 1.0  # seconds
 REFUSED = 4000
@@ -33,7 +33,7 @@ async def relay(request: web.Request, client: KubeClient, namespace: str, name: 
     """Carry bytes both ways until one side ends."""
     page, path = await opened(request), stream_path(namespace, name, stream)
     try:
-        async with client.websocket(path, {}, _PROTOCOL) as guest:
+        async with client.websocket(path, {}, STREAM_PROTOCOL) as guest:
             end = await _join(page, guest)
     except KubeError as error:
         end = _End(REFUSED, await _why(client, path, error))

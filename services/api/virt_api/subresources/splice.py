@@ -15,9 +15,9 @@ from typing import Protocol
 
 import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
+from virt_core.conventions.subresources import STREAM_PROTOCOL
 from virt_core.rpc import errors as rpc_errors
 
-SUBPROTOCOL = "plain.kubevirt.io"
 _LARGEST_FRAME = 10240  # bytes, the buffer size of KubeVirt's clients
 _LARGEST_MESSAGE = 1024 * 1024  # bytes per message from a client
 _PING = 25.0  # seconds; keeps proxies from closing an idle connection
@@ -51,7 +51,7 @@ class End:
 
 async def splice(request: web.Request, stream: Stream, stopping: asyncio.Event) -> tuple[web.WebSocketResponse, End]:
     """Upgrade the request and carry bytes both ways until one side ends, or `stopping`."""
-    socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,), compress=False, max_msg_size=_LARGEST_MESSAGE)
+    socket = web.WebSocketResponse(protocols=(STREAM_PROTOCOL,), compress=False, max_msg_size=_LARGEST_MESSAGE)
     await socket.prepare(request)
     end = await _join(socket, stream, stopping)
     await _close(socket, end)

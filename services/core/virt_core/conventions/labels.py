@@ -41,6 +41,9 @@ the begin of its way back, that upgrade and no other."""
 UPGRADE_PROBE = "kubevirt.io/upgrade-probe"
 """On VirtualMachineInstances of the suite's own, with which an upgrade proves new pods. They live for seconds."""
 
+INSTALL_STRATEGY = "kubevirt.io/install-strategy"
+"""On the ConfigMap with a release's install strategy, as in KubeVirt."""
+
 OPERATOR = "operator.kubevirt.io"
 """On CRDs and all objects of the operator's manifest. They cannot be deleted while a KubeVirt object exists."""
 

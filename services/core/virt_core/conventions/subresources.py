@@ -11,6 +11,9 @@ VERSIONS = ("v1", "v1alpha3")  # the preferred one first
 STREAMS = ("console", "portforward", "vnc")
 DETAILS = ("filesystemlist", "guestosinfo", "userlist")
 SCREENSHOT = "vnc/screenshot"
+STREAM_PROTOCOL = "plain.kubevirt.io"
+"""The WebSocket subprotocol of streams, KubeVirt's."""
+
 COMMANDS = ("freeze", "pause", "reset", "softreboot", "unfreeze", "unpause")
 LIFECYCLE = ("restart", "start", "stop")
 MIGRATE, EVACUATE_CANCEL = "migrate", "evacuate/cancel"

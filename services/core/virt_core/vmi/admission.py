@@ -26,7 +26,7 @@ RESERVED_LABELS = frozenset(
         labels.NODE_NAME,
         migration.TARGET_NODE_NAME,
         labels.SCHEDULABLE,
-        "kubevirt.io/install-strategy",
+        labels.INSTALL_STRATEGY,
     }
 )
 """Reserved for the suite, as in KubeVirt: handlers select VirtualMachineInstances by them."""

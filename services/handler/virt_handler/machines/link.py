@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 from virt_core import logs
+from virt_core.conventions import launcher_features
 from virt_core.rpc.errors import RpcError
 
 from virt_handler.launchers.peer_process import NotThePod
@@ -21,7 +22,6 @@ from virt_handler.launchers.pod_folders import HostilePath
 from virt_handler.machines.allowance import Allowance
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
-from virt_handler.machines.migratable import MIGRATION_FEATURE
 from virt_handler.machines.observe import LauncherRefusal
 from virt_handler.machines.pod import ConnectedLauncher, ConnectLauncher
 from virt_handler.network.execute import NetworkFailed
@@ -152,7 +152,7 @@ class MachineLink:
             self._log.info("following the launcher", release=printable(info.release, TEXT_LENGTH) if info else "")
             self.network = await launcher.pod.read_network()
             self.launcher_release = info.release if info is not None else ""
-            self.launcher_migrates = info is not None and MIGRATION_FEATURE in info.features
+            self.launcher_migrates = info is not None and launcher_features.MIGRATION in info.features
             self.refusal = None  # a new launcher process may support the machine
             self._launcher = launcher
             try:

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import launcher_pb2, statistics_pb2
 from virt_core import logs
+from virt_core.conventions import launcher_features
 from virt_core.rpc.errors import RpcError
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, printable
 from virt_handler.machines.link import Disconnected, MachineLink
-
-STATISTICS_FEATURE = "statistics"
-"""Of launchers that serve GetStatistics; those of 0.1.0 do not."""
 
 _DEADLINE = 3.0  # seconds
 _log = logs.bound("virt_handler.machines.measure")
@@ -44,7 +42,7 @@ async def _ask(vmi: VirtualMachineInstance, link: MachineLink) -> Measured | Non
     try:
         async with link.launcher() as launcher:
             info = launcher.peer.info
-            if info is None or STATISTICS_FEATURE not in info.features:
+            if info is None or launcher_features.STATISTICS not in info.features:
                 return None
             answer = await launcher.peer.call(launcher.stub.GetStatistics, request, timeout=_DEADLINE)
     except Disconnected:

@@ -22,9 +22,6 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.effective import DiskKind, claim_of
 from virt_core.vmi.spec.volumes import Volume
 
-MIGRATION_FEATURE = "migration"
-"""Feature in GetInfo of a launcher that can be either side of a migration."""
-
 BLOCK_MIGRATION, LIVE_MIGRATION = "BlockMigration", "LiveMigration"
 """KubeVirt's values of status.migrationMethod: with and without copied disks."""
 
@@ -45,7 +42,7 @@ def conditions(
 ) -> list[Condition]:
     """LiveMigratable and StorageLiveMigratable of a running machine.
 
-    `launcher_migrates`: whether the connected launcher has MIGRATION_FEATURE.
+    `launcher_migrates`: whether the connected launcher has the feature "migration".
     """
     obstacles = list(_obstacles(spec, launcher_migrates=launcher_migrates))
     disks = list(_disk_obstacles(vmi, spec))

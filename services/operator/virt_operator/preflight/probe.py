@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from virt_core import logs
 from virt_core.conventions import components
+from virt_core.conventions.labels import INSTALL_STRATEGY
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.reflector import Reflector
@@ -23,7 +24,6 @@ from virt_operator.images.log import printed_by
 from virt_operator.images.outcome import ImageTrouble, Outcome, outcome
 from virt_operator.preflight import jobs
 from virt_operator.preflight.observed import Target
-from virt_operator.strategy.desired import STRATEGY_LABEL
 from virt_operator.strategy.install_strategy import (
     KEY,
     BadStrategy,
@@ -139,7 +139,7 @@ class _Probe:
 async def _sweep(client: KubeClient, namespace: str) -> None:
     """Delete ConfigMaps that a replica left which was killed while it made a plan. Its Jobs delete themselves."""
     now = datetime.now(UTC)
-    for body in await client.list(CONFIG_MAPS, namespace, labels=STRATEGY_LABEL):
+    for body in await client.list(CONFIG_MAPS, namespace, labels=INSTALL_STRATEGY):
         meta = body["metadata"]
         if is_planned(meta["name"]) and seconds_since(meta.get("creationTimestamp"), now) > _ABANDONED:
             await _clean(client, namespace, (), meta["name"])

@@ -29,7 +29,7 @@ from virt_operator.preflight.observed import Certificate, Cluster
 from virt_operator.preflight.stored import reduced
 from virt_operator.preflight.webhooks import Policy, PolicyBinding, Webhooks
 from virt_operator.settings import Settings
-from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_LABEL
+from virt_operator.strategy.desired import STRATEGY_IDENTIFIER
 from virt_operator.strategy.install_strategy import KEY, BadStrategy, InstallStrategy, from_config_map
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body
 from virt_operator.suite.actions import ReviewWayBack
@@ -84,7 +84,7 @@ async def read_cluster(client: KubeClient, operator: Settings) -> Cluster:
             suites = group.create_task(listed(client, resource.KUBEVIRTS, SuiteObject))
             held = group.create_task(held_in(client, (own, authentication.NAMESPACE)))
             strategies = group.create_task(
-                listed(client, resource.CONFIG_MAPS, OwnedObject, own, labels=f"{STRATEGY_LABEL}=")
+                listed(client, resource.CONFIG_MAPS, OwnedObject, own, labels=f"{labels.INSTALL_STRATEGY}=")
             )
             pods = group.create_task(listed(client, resource.PODS, Pod))
             handler_pods = group.create_task(listed(client, resource.PODS, PodObject, own, labels=handlers))

@@ -34,7 +34,6 @@ STRATEGY_VERSION = "kubevirt.io/install-strategy-version"
 STRATEGY_RELEASE = "kubevirt.io/install-strategy-release"
 """The release that printed the strategy, not KubeVirt's. Releases are compared by it."""
 
-STRATEGY_LABEL = "kubevirt.io/install-strategy"
 STRATEGY_REGISTRY = "kubevirt.io/install-strategy-registry"
 STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
 
@@ -89,7 +88,7 @@ def managed_labels() -> dict[str, str]:
 
 def strategy_labels() -> dict[str, str]:
     """Labels of a strategy's Job and ConfigMap."""
-    return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, STRATEGY_LABEL: ""}
+    return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, labels.INSTALL_STRATEGY: ""}
 
 
 def _marked(body: Body, annotations: Mapping[str, str]) -> Body:
