@@ -20,7 +20,7 @@ from virt_core.vmi.launcher_release import tag_of_machine
 from virt_controller.failure import Failure
 from virt_controller.vm.instancetype import applied
 from virt_controller.vm.observe import Observed
-from virt_controller.vm.restart_required import restart_fields
+from virt_controller.vm.restart_required import FOLLOWING, restart_fields
 
 _REASONS = {"tolerations": "TolerationsChangeError"}  # KubeVirt's
 _REASON = "AffinityChangeError"
@@ -53,7 +53,7 @@ def annotations_patch(
     and `more`."""
     template = (observed.spec.template.metadata or {}).get("annotations") or {}
     before = vmi.metadata.annotations
-    kept = {key: value for key, value in before.items() if key not in (*SYNCED_ANNOTATIONS, LAUNCHER_RELEASE)}
+    kept = {key: value for key, value in before.items() if key not in FOLLOWING}
     after = {**kept, **_only(SYNCED_ANNOTATIONS, template), **launcher_annotation(observed), **(more or {})}
     if before or not after:
         return guarded_patch(vmi.metadata, before, after, "metadata", "annotations")

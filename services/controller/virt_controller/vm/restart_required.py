@@ -19,6 +19,8 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_controller.vm.observe import Changes, Observed
 
 Body = Mapping[str, Any]
+FOLLOWING = (*SYNCED_ANNOTATIONS, LAUNCHER_RELEASE)
+"""Annotations that a guest gets from its VirtualMachine also while it runs (live_update.py)."""
 
 
 def changes_of(started: Body, current: Body, vmi: VirtualMachineInstance) -> Changes:
@@ -49,10 +51,10 @@ def template_is_as_started(observed: Observed) -> bool:
 
 
 def _metadata(template: Body) -> dict[str, Any]:
-    """The template's metadata without the annotations that are synced at any time."""
+    """The template's metadata without the annotations that a guest which runs gets as well."""
     metadata = dict(template.get("metadata") or {})
     annotations = metadata.pop("annotations", None) or {}
-    kept = {key: value for key, value in annotations.items() if key not in (*SYNCED_ANNOTATIONS, LAUNCHER_RELEASE)}
+    kept = {key: value for key, value in annotations.items() if key not in FOLLOWING}
     return {**metadata, "annotations": kept} if kept else metadata
 
 
