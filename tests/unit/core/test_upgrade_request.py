@@ -16,7 +16,7 @@ from virt_core.objects.upgrade_request import (
     rollback,
     upgrade,
 )
-from virt_core.objects.upgrade_steps import BACKWARD, DONE, FORWARD, NOW, TO_COME, steps_of
+from virt_core.objects.upgrade_steps import BACKWARD, DONE, FORWARD, NOW, TO_COME, components_after, steps_of
 
 R = "registry.example/suite"
 STOPPED = {"version": "v3", "operation": "Update"}
@@ -163,3 +163,25 @@ def test_steps_before_the_current_one_are_done_and_later_ones_to_come() -> None:
     assert steps_of("Update", "Unheard")[0] == ("Unheard", NOW)
     assert "Operator" not in dict(steps_of("Install", "Finalizer"))
     assert steps_of("Removal", "x") == []
+
+
+@pytest.mark.parametrize(
+    ("component", "forward", "backward"),
+    [
+        ("virt-handler", ["virt-controller", "virt-api"], []),
+        ("virt-controller", ["virt-api"], ["virt-handler"]),
+        ("virt-api", [], ["virt-controller", "virt-handler"]),
+        ("virt-next", [], []),
+    ],
+)
+def test_components_follow_each_other_as_the_steps_do(component: str, forward: list[str], backward: list[str]) -> None:
+    assert list(components_after(component, backward=False)) == forward
+    assert list(components_after(component, backward=True)) == backward
+
+
+def test_a_patch_is_for_one_object_and_keeps_what_it_changes() -> None:
+    found = {**kubevirt(), "metadata": {"name": "kubevirt", "uid": "u1"}}
+    annotated = Change({"metadata": {"annotations": {"a": "b"}}}, "").patch_of(found)
+    assert annotated == {"metadata": {"annotations": {"a": "b"}, "uid": "u1"}}
+    spec = {"spec": {"imageTag": "v3"}}
+    assert Change(spec, "").patch_of(found) == {**spec, "metadata": {"uid": "u1"}}

@@ -70,9 +70,8 @@ async def _written(access: Access, wish: Wish) -> Requested:
         raise NotPossible(str(error)) from error
     if change.patch:
         meta = kubevirt["metadata"]
-        patch = {**change.patch, "metadata": {**change.patch.get("metadata", {}), "uid": meta["uid"]}}
         try:
-            await access.client.merge_patch(KUBEVIRTS, meta["namespace"], meta["name"], patch)
+            await access.client.merge_patch(KUBEVIRTS, meta["namespace"], meta["name"], change.patch_of(kubevirt))
         except Invalid as error:
             raise NotPossible(f"the API server refuses the change of the KubeVirt object: {error.message}") from error
         except KubeError as error:

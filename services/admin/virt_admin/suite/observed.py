@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from virt_core.conventions import components
-from virt_core.conventions.labels import KUBEVIRT_FINALIZER
-from virt_core.objects.kubevirt import HasMetadata, KubeVirt
+from virt_core.objects.kubevirt import HasMetadata, KubeVirt, rank
 from virt_core.objects.meta import seconds_since
 
 from virt_admin.suite.objects import Guest, LeaseObject, Node, Pod, Workload
@@ -73,15 +71,6 @@ class Observed:
         return None
 
 
-LEADING = (components.OPERATOR, components.CONTROLLER)
-"""Components with a Lease of their own name."""
-
-
 def suite_of(kubevirts: Iterable[K]) -> K | None:
-    """The KubeVirt object that counts: the one with the operator's finalizer, else the oldest."""
-
-    def rank(kubevirt: K) -> tuple[bool, str, str]:
-        meta = kubevirt.metadata
-        return KUBEVIRT_FINALIZER not in meta.finalizers, meta.creation_timestamp, meta.uid
-
+    """The KubeVirt object that counts, whatever namespace the suite is in: virtadm learns it from the object."""
     return min(kubevirts, key=rank, default=None)

@@ -83,7 +83,6 @@ class Reflector(Generic[T]):
         timing: Timing = _TIMING,
     ) -> None:
         self._client = client
-        self._resource = resource
         self._decoder = msgspec.json.Decoder(kind)
         self._subscribers = [on_change] if on_change is not None else []
         self._path = resource.path(namespace)

@@ -369,19 +369,19 @@ class HasMetadata(Protocol):
 K = TypeVar("K", bound=HasMetadata)
 
 
+def rank(kubevirt: HasMetadata) -> tuple[bool, str, str]:
+    """Orders KubeVirt objects: the one with the operator's finalizer is the first, otherwise the oldest."""
+    meta = kubevirt.metadata
+    return KUBEVIRT_FINALIZER not in meta.finalizers, meta.creation_timestamp, meta.uid
+
+
 def by_precedence(kubevirts: Iterable[K], namespace: str) -> tuple[K | None, tuple[K, ...]]:
     """The active KubeVirt object, and the others.
 
-    The object with the operator's finalizer is active, otherwise the oldest in `namespace`, the suite's own namespace.
-    Operator, controller, handler and API all use this function, so they never use different objects.
+    Of those in `namespace`, the suite's own, the first by `rank` is active. Operator, controller, handler and API all
+    use this function, so they never use different objects.
     """
-
-    def rank(kubevirt: K) -> tuple[bool, bool, str, str]:
-        meta = kubevirt.metadata
-        foreign, new = meta.namespace != namespace, KUBEVIRT_FINALIZER not in meta.finalizers
-        return foreign, new, meta.creation_timestamp, meta.uid
-
-    ranked = sorted(kubevirts, key=rank)
+    ranked = sorted(kubevirts, key=lambda kubevirt: (kubevirt.metadata.namespace != namespace, *rank(kubevirt)))
     if not ranked or ranked[0].metadata.namespace != namespace:
         return None, tuple(ranked)
     return ranked[0], tuple(ranked[1:])

@@ -109,11 +109,8 @@ def moment_of(text: str | None) -> datetime | None:
 
 def seconds_until(moment: str | None, now: datetime) -> float:
     """How long until `moment` (RFC 3339, as anybody may have stored it); 0 if it is not a time or in the past."""
-    try:
-        then = datetime.fromisoformat(moment or "")
-    except ValueError:
-        return 0.0
-    return max(0.0, ((then if then.tzinfo else then.replace(tzinfo=UTC)) - now).total_seconds())
+    then = moment_of(moment)
+    return max(0.0, (then - now).total_seconds()) if then is not None else 0.0
 
 
 def with_conditions(current: Iterable[Condition], wanted: Iterable[Condition], now: datetime) -> list[Condition]:

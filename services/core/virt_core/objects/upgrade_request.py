@@ -12,7 +12,7 @@ from virt_core.conventions.images import REGISTRY, REGISTRY_FORM, TAG, TAG_FORM
 from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
 from virt_core.conventions.suite_status import ROLLBACK, STOPPED
 from virt_core.objects.kubevirt import finalizing
-from virt_core.objects.upgrade_state import Json, Release, State, state_of
+from virt_core.objects.upgrade_state import Json, Release, State, object_of, state_of, text_of
 
 
 class Impossible(Exception):
@@ -39,6 +39,11 @@ class Change:
 
     version: str = ""
     """The tag that the suite will be of; "" for a pause and its end."""
+
+    def patch_of(self, kubevirt: Json) -> Json:
+        """The patch for that KubeVirt object, and for no other one that has got its name meanwhile."""
+        uid = text_of(object_of(kubevirt, "metadata"), "uid")
+        return {**self.patch, "metadata": {**object_of(self.patch, "metadata"), "uid": uid}}
 
 
 def upgrade(kubevirt: Json, tag: str, registry: str, moment: str) -> Change:

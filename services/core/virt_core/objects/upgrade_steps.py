@@ -27,6 +27,12 @@ _CHANGES_ONLY = ("Level", "Pause", "WayBack", "Deregistration", OPERATOR, _FINAL
 DONE, NOW, TO_COME = "done", "now", "to come"
 
 
+def components_after(component: str, *, backward: bool) -> Sequence[str]:
+    """The components that are replaced after this one; none after one that is not here."""
+    found = [name for name in (BACKWARD if backward else FORWARD) if name in components.INSTALLED]
+    return found[found.index(component) + 1 :] if component in found else ()
+
+
 def steps_of(operation: str, current: str) -> list[tuple[str, str]]:
     """Each step of `operation` with its state while `current` is the step; empty if the operation has no steps."""
     names = _names(operation)

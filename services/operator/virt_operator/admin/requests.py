@@ -76,9 +76,8 @@ class Requests:
 
     async def _write(self, kubevirt: Object, change: Change) -> None:
         meta = kubevirt["metadata"]
-        patch = {**change.patch, "metadata": {**change.patch.get("metadata", {}), "uid": meta["uid"]}}
         try:
-            await self._client.merge_patch(KUBEVIRTS, meta["namespace"], meta["name"], patch)
+            await self._client.merge_patch(KUBEVIRTS, meta["namespace"], meta["name"], change.patch_of(kubevirt))
         except (Invalid, Forbidden, Conflict, NotFound) as error:
             raise Refused(f"the API server refuses the change of the KubeVirt object: {error.message}") from error
         except KubeError as error:
@@ -87,4 +86,4 @@ class Requests:
 
 def _reference(kubevirt: Object) -> ObjectReference:
     meta = kubevirt["metadata"]
-    return ObjectReference("kubevirt.io/v1", "KubeVirt", meta["name"], meta["namespace"], meta["uid"])
+    return ObjectReference(KUBEVIRTS.api_version, KUBEVIRTS.kind, meta["name"], meta["namespace"], meta["uid"])

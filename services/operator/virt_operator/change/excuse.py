@@ -8,23 +8,13 @@ being replaced it counts all the same, because the next pods depend on it.
 
 from __future__ import annotations
 
-from virt_core.conventions import components
+from virt_core.objects.upgrade_steps import components_after
 
 from virt_operator.change import hold, rollout
 from virt_operator.change.objects import ObjectState
 from virt_operator.change.situation import Situation
 from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.observed import PodObject
-
-_AFTER = {
-    components.CONTROLLER: (components.API,),
-    components.API: (),
-}
-_AFTER_BACKWARD = {
-    components.API: (components.CONTROLLER, components.HANDLER),
-    components.CONTROLLER: (components.HANDLER,),
-}
-"""The components that begin when all of the first are proven."""
 
 
 def excuse(situation: Situation, state: ObjectState, pod: PodObject | None) -> str:
@@ -49,6 +39,6 @@ def _was_proven(situation: Situation, state: ObjectState, pod: PodObject | None)
     """Whether this leader has seen it, or a component has begun that waits for it."""
     if pod is not None and hold.has_answered(situation.observed, pod):
         return True
-    later = (_AFTER_BACKWARD if situation.backward else _AFTER).get(state.ref.name, ())
+    later = components_after(state.ref.name, backward=situation.backward)
     workloads = (other for other in situation.objects if other.ref.kind in WORKLOADS and other.ref.name in later)
     return any(other.live is not None and situation.has_begun(other.live) for other in workloads)
