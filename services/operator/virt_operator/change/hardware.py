@@ -29,7 +29,6 @@ from virt_operator.suite.observed import OwnedObject, PodObject
 STEP = "Hardware"
 WITHIN = timedelta(minutes=2)
 _LONGEST = 512  # characters of a reason
-_FINAL = ("Succeeded", "Failed")
 
 
 def begun(situation: Situation) -> tuple[Action, ...]:
@@ -124,7 +123,7 @@ def _why(pod: PodObject | None) -> str:
 
 
 def _has_failed(pod: PodObject) -> bool:
-    return pod.status.get("phase") in _FINAL and bool(outcome([pod]).troubles)
+    return pod.ended and bool(outcome([pod]).troubles)
 
 
 def _unknown(back: WayBack, why: str, now: datetime) -> WayBack:

@@ -23,6 +23,7 @@ from virt_operator.preflight.kinds import Guest, Machine, Pod
 from virt_operator.preflight.observed import Cluster, Target
 from virt_operator.preflight.pins import Pin, pin_of_guest, pin_of_machine, pinned, refused_pin
 from virt_operator.preflight.room import Room, needs
+from virt_operator.suite.hypervisor import Hypervisor
 
 LIVE_MIGRATE, EVICT = "LiveMigrate", "Evict"
 
@@ -72,16 +73,22 @@ def judge_hardware(cluster: Cluster, target: Target) -> Iterator[Finding]:
         return
     present = [guest for guest in cluster.guests if guest.status.phase not in _FINAL]
     for guest in present:
-        domain = guest.spec.domain
-        machine_type = guest.status.machine.type or domain.machine.type
-        yield from unknown_hardware(
-            Subject("VirtualMachineInstance", *guest.key), domain, machine_type, target.hypervisor
-        )
+        yield from _lacking(guest, target.hypervisor)
     running = {guest.key for guest in present}
     for machine in cluster.machines:
-        key, domain = (machine.metadata.namespace, machine.metadata.name), machine.spec.template.spec.domain
-        if key not in running:
-            yield from unknown_hardware(Subject("VirtualMachine", *key), domain, domain.machine.type, target.hypervisor)
+        if (machine.metadata.namespace, machine.metadata.name) not in running:
+            yield from _lacking_at_start(machine, target.hypervisor)
+
+
+def _lacking(guest: Guest, hypervisor: Hypervisor) -> Iterator[Finding]:
+    domain, subject = guest.spec.domain, Subject("VirtualMachineInstance", *guest.key)
+    yield from unknown_hardware(subject, domain, guest.status.machine.type or domain.machine.type, hypervisor)
+
+
+def _lacking_at_start(machine: Machine, hypervisor: Hypervisor) -> Iterator[Finding]:
+    meta, domain = machine.metadata, machine.spec.template.spec.domain
+    subject = Subject("VirtualMachine", meta.namespace, meta.name)
+    yield from unknown_hardware(subject, domain, domain.machine.type, hypervisor)
 
 
 def _methods(cluster: Cluster) -> Sequence[str]:
@@ -107,10 +114,9 @@ def _guest(guest: Guest, plans: _Plans) -> Iterator[Finding]:
 
 
 def _incompatible(subject: Subject, guest: Guest, pin: Pin | None, plans: _Plans) -> Iterator[Finding]:
-    domain, hypervisor, release = guest.spec.domain, plans.target.hypervisor, plans.release
+    hypervisor, release = plans.target.hypervisor, plans.release
     if hypervisor is not None and not _has_older_hypervisor(pin):
-        machine_type = guest.status.machine.type or domain.machine.type
-        yield from unknown_hardware(subject, domain, machine_type, hypervisor)
+        yield from _lacking(guest, hypervisor)
     tag = guest.status.launcher_container_image_version.rpartition(":")[2]
     behind = minors_behind(tag, release)
     if behind is not None and behind > OLDEST_LAUNCHER:
@@ -197,14 +203,14 @@ def _fate(subject: Subject, guest: Guest, pin: Pin | None, plans: _Plans) -> Fin
 
 
 def _stopped(machine: Machine, plans: _Plans) -> Iterator[Finding]:
-    meta, domain, hypervisor = machine.metadata, machine.spec.template.spec.domain, plans.target.hypervisor
+    meta, hypervisor = machine.metadata, plans.target.hypervisor
     subject = Subject("VirtualMachine", meta.namespace, meta.name)
     pin = pin_of_machine(machine, plans.defaults, plans.release)
     if pin is not None:
         yield refused_pin(subject, pin) if pin.is_refused else pinned(subject, pin, "has no guest now; starts with")
     found = []
     if hypervisor is not None and not _has_older_hypervisor(pin):
-        found = list(unknown_hardware(subject, domain, domain.machine.type, hypervisor))
+        found = list(_lacking_at_start(machine, hypervisor))
     yield from found
     if pin is None and not found:
         yield info(subject, "StartsOnTarget", "has no guest now; the next start has a launcher of the target")

@@ -10,7 +10,6 @@ without priority, and delete themselves if nobody else does.
 from __future__ import annotations
 
 from virt_core.conventions import components, labels
-from virt_core.conventions.launcher_pod import HYPERVISOR_RECORD
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.install_strategy import PLANNED
@@ -48,13 +47,12 @@ def jobs(settings: InstallSettings, token: str) -> tuple[Body, Body]:
         "name": components.OPERATOR,
         "env": [*variables, value_env(DEPLOYMENT_ID, deployment_id(token))],
     }
-    images = [_container(settings, components.LAUNCHER, "cat", HYPERVISOR_RECORD)]
+    images = [pods.record_container(components.LAUNCHER, settings.image(components.LAUNCHER), settings.pull_policy)]
     images += [_container(settings, name, _PYTHON, "-c", "") for name in _OTHERS]
     others = pods.placed({"automountServiceAccountToken": False, "containers": images}, settings, settings.workloads)
-    others["nodeSelector"] = {"kubernetes.io/arch": "amd64", **others.get("nodeSelector", {})}  # as launcher pods
     return (
         _job(settings, STRATEGY, token, {**printing, "containers": [container]}),
-        _job(settings, IMAGES, token, others),
+        _job(settings, IMAGES, token, pods.for_launchers(others)),
     )
 
 

@@ -230,8 +230,7 @@ class Inventory:
 
     def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
         """Store what a pod has printed of launchers, for the pods that are there."""
-        there = {pod.metadata.uid for pod in self._pods}
-        self._records = {pod: known for pod, known in self._records.items() if pod in there} | {uid: records}
+        self._records = {**self._of_present_pods(self._records), uid: records}
         self._changed()
 
     def reviewed(self, review: Review) -> None:

@@ -68,9 +68,8 @@ class Reconciler:
         # The last written status by UID: a pass that does not see it yet must not repeat its event.
         self._written: dict[str, KubeVirtStatus] = {}
         self._failing_since: float | None = None  # the loop's time
-        self._able_since: datetime | None = (
-            None  # since when each pass could write the status; None: the last could not
-        )
+        # Since when each pass could write the status; None: the last one could not.
+        self._able_since: datetime | None = None
         self._changing = False  # whether the last pass was part of a change
         self._requested: object = None  # which version of which KubeVirt object the last pass was about
         self._log = logs.bound("virt_operator.reconciler")

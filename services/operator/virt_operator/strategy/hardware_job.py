@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 
 from virt_core.conventions import components, labels
-from virt_core.conventions.launcher_pod import HYPERVISOR_RECORD
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.desired import managed_labels
@@ -28,26 +27,14 @@ def hardware_job(before: str, settings: InstallSettings) -> Body:
     """The Job that runs the launcher image `before`, and the one of `settings`, the target's."""
     images = {BEFORE: before, AFTER: settings.image(components.LAUNCHER)}
     pair = hashlib.sha256(" ".join(images.values()).encode()).hexdigest()[:12]
-    containers = [
-        pods.restricted_container(
-            name,
-            image,
-            settings.pull_policy,
-            "10Mi",
-            command=["cat", HYPERVISOR_RECORD],
-            terminationMessagePolicy="FallbackToLogsOnError",
-        )
-        for name, image in images.items()
-    ]
+    containers = [pods.record_container(name, image, settings.pull_policy) for name, image in images.items()]
     spec: Body = {
         "automountServiceAccountToken": False,
         "restartPolicy": "Never",
         "securityContext": {"runAsNonRoot": True},
         "containers": containers,
     }
-    spec = pods.placed(spec, settings, settings.workloads)
-    spec["nodeSelector"] = {"kubernetes.io/arch": "amd64", **spec.get("nodeSelector", {})}  # as launcher pods
-    template = pods.template(APP, spec)
+    template = pods.template(APP, pods.for_launchers(pods.placed(spec, settings, settings.workloads)))
     template["metadata"]["labels"][PAIR] = pair
     marks = {labels.APP: APP, PAIR: pair, **managed_labels()}
     return {

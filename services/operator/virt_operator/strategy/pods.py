@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from virt_core.conventions import component_pod, environment, labels
+from virt_core.conventions.launcher_pod import HYPERVISOR_RECORD
 
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings, Placement
@@ -111,6 +112,18 @@ def restricted_container(name: str, image: str, pull_policy: str, memory: str, *
         },
         **more,
     }
+
+
+def record_container(name: str, image: str, pull_policy: str) -> Body:
+    """A container that prints what the QEMU and libvirt of a launcher's image know of hardware."""
+    command = ["cat", HYPERVISOR_RECORD]
+    more = {"command": command, "terminationMessagePolicy": "FallbackToLogsOnError"}
+    return restricted_container(name, image, pull_policy, "10Mi", **more)
+
+
+def for_launchers(spec: Body) -> Body:
+    """`spec` on nodes on which launcher pods run: their image is of one architecture."""
+    return {**spec, "nodeSelector": {"kubernetes.io/arch": "amd64", **spec.get("nodeSelector", {})}}
 
 
 def template(app: str, spec: Body, annotations: Mapping[str, str] | None = None) -> Body:
