@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from virt_core.conventions import labels
+from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Unavailable
 from virt_core.kube.resource import PODS
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
-from virt_operator.reconcile.execute import Executor
+from virt_operator.proof.prove import Prober
+from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.learn import Learner
 from virt_operator.strategy.hardware_job import APP
 from virt_operator.strategy.ref import Body
 from virt_operator.suite.hypervisor import Hypervisor
@@ -80,7 +83,7 @@ class Launchers:
         return self.printing.get(image.rpartition(":")[2], record(OLD_TYPES))
 
 
-class ReadingExecutor(Executor):
+class ReadingLearner(Learner):
     """The operator's own, but for the logs, which the fake API server does not have."""
 
     launchers: Launchers
@@ -91,3 +94,11 @@ class ReadingExecutor(Executor):
             raise Unavailable(500, "the kubelet does not answer")
         spec = self.pods.store.get(Place.parse(PODS.path("kubevirt", pod)))["spec"]
         return self.launchers.printed(next(c["image"] for c in spec["containers"] if c["name"] == container))
+
+
+def reading(
+    launchers: Launchers, pods: FakeApiServer, client: KubeClient, inventory: Inventory, prober: Prober
+) -> ReadingLearner:
+    learner = ReadingLearner(client, inventory, prober, "kubevirt")
+    learner.launchers, learner.pods = launchers, pods
+    return learner

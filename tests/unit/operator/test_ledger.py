@@ -19,7 +19,7 @@ from virt_operator.preflight.kinds import StoredObject
 from virt_operator.preflight.ledger import MOST, ledger
 from virt_operator.preflight.observed import Question
 from virt_operator.preflight.plan import plan
-from virt_operator.reconcile import execute
+from virt_operator.reconcile import learn
 from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.suite.actions import ReviewWayBack
 
@@ -185,7 +185,7 @@ async def test_a_cluster_that_cannot_be_examined_is_said_and_asked_again_later(
 
     await updated(world)
     world.offset += timedelta(minutes=10)
-    monkeypatch.setattr(execute, "read_reviewed", refused)
+    monkeypatch.setattr(learn, "read_reviewed", refused)
     assert await reviews(world) == 1
     (entry,) = back(world).ledger
     assert entry.object == "the cluster" and entry.why.startswith("not examined: ")

@@ -14,6 +14,7 @@ from virt_core.objects.kubevirt import SilentGuest
 from virt_core.objects.meta import ObjectReference
 from virt_operator.peers.answer import SuitePod
 from virt_operator.reconcile.execute import Executor
+from virt_operator.reconcile.learn import Learner
 from virt_operator.suite.actions import PROBES_AT_ONCE, Action, Prove, ProveWork, SurveyGuests
 from virt_operator.suite.observed import Fault, Outcome
 
@@ -118,7 +119,8 @@ async def test_of_a_wave_of_a_thousand_nodes_fifty_are_asked_at_a_time_and_waiti
     probe: Callable[[SuitePod], Action],
 ) -> None:
     prober = SlowProber()
-    executor = Executor(cast(Any, None), cast(Any, prober), cast(Any, None), cast(Any, prober), "kubevirt")
+    learner = Learner(cast(Any, None), cast(Any, prober), cast(Any, prober), "kubevirt")
+    executor = Executor(cast(Any, None), cast(Any, prober), cast(Any, None), learner, "kubevirt")
     pods = [SuitePod("virt-handler", f"pod-{number}", "node", "") for number in range(1000)]
     assert await executor.run(map(probe, pods)) is None
     assert (len(prober.times), prober.most) == (1000, PROBES_AT_ONCE)

@@ -30,6 +30,7 @@ from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.change.plan import plan
 from virt_operator.change.restored import restored
 from virt_operator.reconcile.availability import outages, since
+from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import blocked_by
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
@@ -57,7 +58,7 @@ from virt_operator.suite.plan import Plan
 
 from .kubelets import DAEMON_SET, Kubelets
 from .kubelets import DEPLOYMENTS as DEPLOYMENT_REFS
-from .launchers import Launchers, ReadingExecutor
+from .launchers import Launchers, reading
 from .probed_handlers import ProbedHandlers
 from .prometheus import PrometheusOperator
 from .releases import config_map_of, release_of
@@ -114,9 +115,8 @@ class World:
         self.server.fault = self._fault
         self.prometheus = PrometheusOperator(self.server, lambda: self.now)
         self.kubelets = Kubelets(self.server, lambda: self.now)
-        # The executor knows this one as its inventory.
-        self.executor = ReadingExecutor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
-        self.executor.launchers, self.executor.pods = self.launchers, self.server
+        learner = reading(self.launchers, self.server, self.client, cast(Inventory, self), self.probes)
+        self.executor = Executor(self.client, cast(Inventory, self), self.authority, learner, "kubevirt")
 
     def _fault(self, method: str, place: Place) -> None:
         if method == "DELETE" and place.name == FOREIGN:

@@ -1,4 +1,4 @@
-"""Reads what a container has printed. Called by probe.py, and by reconcile/execute.py for the records of launchers."""
+"""Reads what a container has printed. Called by probe.py, and by reconcile/learn.py for the records of launchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a roll back would not bring back: the ledger of an open way back. Pure; called by reconcile/execute.py.
+"""What a roll back would not bring back: the ledger of an open way back. Pure; called by reconcile/learn.py.
 
 The judges are those of the plan, asked about the release to go back to. Its hardware is what the way back has recorded,
 so that no image is run.

@@ -32,6 +32,7 @@ from virt_operator.reconcile.events import events_of
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import Failure, blocked_by, is_reported
 from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.learn import Learner
 from virt_operator.reconcile.refused_pods import AGAIN, RefusedPods
 from virt_operator.reconcile.status import patch_of, second_object_status, status_of
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
@@ -59,7 +60,8 @@ class Reconciler:
             client, authority, certificates, settings.namespace, lambda: self._queue.add(_SUITE)
         )
         prober = PodProber(client, certificates, settings.namespace)
-        self._executor = Executor(client, self._inventory, authority, prober, settings.namespace)
+        learner = Learner(client, self._inventory, prober, settings.namespace)
+        self._executor = Executor(client, self._inventory, authority, learner, settings.namespace)
         self._refused_pods = RefusedPods(client)
         self._webhook = WebhookReachability.of_operator(client, self._inventory.active_suite)
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
