@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from prometheus_client.metrics_core import Metric
 from virt_core.metrics.families import gauge
-from virt_core.objects.kubevirt import Upgrade
 from virt_core.objects.meta import moment_of
+from virt_core.objects.upgrade_status import Upgrade
 
 _STEP = "The operation in progress, or the one that has stopped, with its step and versions."
 _SINCE = "When the operation entered the step in which it is."

@@ -10,7 +10,8 @@ import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.resource import KUBEVIRTS
-from virt_core.objects.kubevirt import KubeVirtStatus, LedgerEntry, Stopped, Upgrade, WayBack
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.upgrade_status import LedgerEntry, Stopped, Upgrade, WayBack
 from virt_core.testing.api_server import FakeApiServer
 
 from tests.support.patience import PATIENCE

@@ -12,7 +12,9 @@ from virt_core.kube.errors import Unavailable
 from virt_core.kube.resource import PODS
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
+from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.proof.prove import Prober
+from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.learn import Learner
 from virt_operator.strategy.hardware_job import APP
@@ -96,9 +98,15 @@ class ReadingLearner(Learner):
         return self.launchers.printed(next(c["image"] for c in spec["containers"] if c["name"] == container))
 
 
-def reading(
-    launchers: Launchers, pods: FakeApiServer, client: KubeClient, inventory: Inventory, prober: Prober
-) -> ReadingLearner:
+def executor(  # noqa: PLR0917
+    client: KubeClient,
+    inventory: Inventory,
+    authority: AuthorityWatch,
+    prober: Prober,
+    launchers: Launchers,
+    pods: FakeApiServer,
+) -> Executor:
+    """The operator's own, which reads the logs of these launchers."""
     learner = ReadingLearner(client, inventory, prober, "kubevirt")
     learner.launchers, learner.pods = launchers, pods
-    return learner
+    return Executor(client, inventory, authority, learner, "kubevirt")

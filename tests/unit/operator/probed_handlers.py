@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from virt_core.objects.kubevirt import SilentGuest
+from virt_core.objects.upgrade_status import SilentGuest
 from virt_operator.peers.answer import SuitePod
 from virt_operator.suite.actions import Prove, ProveWork
 from virt_operator.suite.observed import Fault, Outcome, Probed, Survey

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions.component_pod import TEMPLATE_HASH
-from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade, WayBack
+from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import ObjectMeta
+from virt_core.objects.upgrade_status import Upgrade, WayBack
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.certificates.plan import Leaf, leaf_of
 from virt_operator.certificates.rollover import read_authority, trust_data

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from virt_core.objects.kubevirt import SilentGuest
+from virt_core.objects.upgrade_status import SilentGuest
 from virt_operator.change import baseline
 from virt_operator.suite.observed import Observed, Survey
 

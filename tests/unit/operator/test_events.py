@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS, Resource
-from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.upgrade_status import Upgrade
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.events import SuiteEvent, event_of

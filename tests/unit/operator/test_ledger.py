@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from virt_core.kube.errors import Forbidden
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.kubevirt import LedgerEntry, Upgrade, WayBack
 from virt_core.objects.meta import ObjectMeta
+from virt_core.objects.upgrade_status import LedgerEntry, Upgrade, WayBack
 from virt_operator.preflight.kinds import StoredObject
 from virt_operator.preflight.ledger import MOST, ledger
 from virt_operator.preflight.observed import Question

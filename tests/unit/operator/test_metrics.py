@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.objects.kubevirt import Stopped, Upgrade, Waiting, WayBack
+from virt_core.objects.upgrade_status import Stopped, Upgrade, Waiting, WayBack
 from virt_operator.metrics import families
 
 SINCE = "2026-01-01T00:00:00Z"

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.objects.kubevirt import Stopped, Upgrade
 from virt_core.objects.meta import Condition, ObjectMeta
+from virt_core.objects.upgrade_status import Stopped, Upgrade
 from virt_operator.images.outcome import ImageTrouble
 from virt_operator.preflight.finding import Severity, Step, Subject
 from virt_operator.preflight.kinds import StoredObject

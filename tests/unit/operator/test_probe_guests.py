@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from virt_core.objects.kubevirt import SilentGuest
 from virt_core.objects.meta import ObjectReference
+from virt_core.objects.upgrade_status import SilentGuest
 from virt_operator.peers.answer import SuitePod
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.learn import Learner

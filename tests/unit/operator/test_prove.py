@@ -15,7 +15,7 @@ from kubevirt.handler.v1 import handler_pb2, probe_pb2, probe_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.conventions.handler_probe import MACHINE_PROBE
 from virt_core.kube.client import KubeClient
-from virt_core.objects.kubevirt import SilentGuest
+from virt_core.objects.upgrade_status import SilentGuest
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import Denied
 from virt_core.rpc.identity import Identity

@@ -20,8 +20,9 @@ from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS, KUBEVIRTS, PODS, Resource
 from virt_core.objects.event import Event
-from virt_core.objects.kubevirt import KubeVirt, Upgrade
+from virt_core.objects.kubevirt import KubeVirt
 from virt_core.objects.meta import rfc3339
+from virt_core.objects.upgrade_status import Upgrade
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from virt_core.kube.client import KubeClient
-from virt_core.objects.kubevirt import WayBack
+from virt_core.objects.upgrade_status import WayBack
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.reconcile.events import events_of
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.client import KubeClient
-from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.upgrade_status import Upgrade
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.reconcile.events import event_of
 from virt_operator.strategy.ref import Ref

@@ -18,7 +18,8 @@ import msgspec
 from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS, SECRETS
-from virt_core.objects.kubevirt import KubeVirtStatus, SilentGuest
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.upgrade_status import SilentGuest
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
@@ -30,7 +31,6 @@ from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.change.plan import plan
 from virt_operator.change.restored import restored
 from virt_operator.reconcile.availability import outages, since
-from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import blocked_by
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
@@ -58,7 +58,7 @@ from virt_operator.suite.plan import Plan
 
 from .kubelets import DAEMON_SET, Kubelets
 from .kubelets import DEPLOYMENTS as DEPLOYMENT_REFS
-from .launchers import Launchers, reading
+from .launchers import Launchers, executor
 from .probed_handlers import ProbedHandlers
 from .prometheus import PrometheusOperator
 from .releases import config_map_of, release_of
@@ -115,8 +115,8 @@ class World:
         self.server.fault = self._fault
         self.prometheus = PrometheusOperator(self.server, lambda: self.now)
         self.kubelets = Kubelets(self.server, lambda: self.now)
-        learner = reading(self.launchers, self.server, self.client, cast(Inventory, self), self.probes)
-        self.executor = Executor(self.client, cast(Inventory, self), self.authority, learner, "kubevirt")
+        inventory = cast(Inventory, self)  # as the executor knows this one
+        self.executor = executor(self.client, inventory, self.authority, self.probes, self.launchers, self.server)
 
     def _fault(self, method: str, place: Place) -> None:
         if method == "DELETE" and place.name == FOREIGN:

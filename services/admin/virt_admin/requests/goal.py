@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from virt_core.conventions.labels import RETRY_UPGRADE
 from virt_core.conventions.suite_status import STOPPED
-from virt_core.objects.kubevirt import KubeVirt, Stopped
+from virt_core.objects.kubevirt import KubeVirt
 from virt_core.objects.meta import condition_of
+from virt_core.objects.upgrade_status import Stopped
 
 from virt_admin.outcome import ATTENTION, BROKEN, CLEAN
 from virt_admin.suite.change import sentence

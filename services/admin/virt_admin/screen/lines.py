@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from virt_core.objects.kubevirt import Upgrade, Wave, WayBack
 from virt_core.objects.meta import Condition
+from virt_core.objects.upgrade_status import Upgrade, Wave, WayBack
 from virt_core.objects.upgrade_steps import DONE, NOW, TO_COME
 
 from virt_admin.screen.text import clean, listed

@@ -11,8 +11,8 @@ from datetime import datetime
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-from virt_core.objects.kubevirt import Upgrade
 from virt_core.objects.meta import Condition
+from virt_core.objects.upgrade_status import Upgrade
 from virt_core.objects.upgrade_steps import DONE, NOW, TO_COME
 
 from virt_admin.screen.lines import guests_line, handler_state, node_state, wave_line, way_back_line

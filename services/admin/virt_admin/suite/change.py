@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 from virt_core.conventions import suite_status
-from virt_core.objects.kubevirt import KubeVirt, Stopped, Upgrade
+from virt_core.objects.kubevirt import KubeVirt
 from virt_core.objects.meta import Condition, condition_of
+from virt_core.objects.upgrade_status import Stopped, Upgrade
 from virt_core.objects.upgrade_steps import steps_of
 
 IN_PROGRESS, PAUSED, GOING_BACK, STOPPED = "in progress", "paused", "going back", "stopped"

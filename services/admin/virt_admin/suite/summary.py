@@ -13,8 +13,9 @@ from virt_core.conventions.conditions import WORKLOAD_UPDATE_BLOCKED
 from virt_core.conventions.devices import KVM
 from virt_core.conventions.labels import SCHEDULABLE
 from virt_core.conventions.migration import OUTDATED_LAUNCHER
-from virt_core.objects.kubevirt import KubeVirt, Upgrade
+from virt_core.objects.kubevirt import KubeVirt
 from virt_core.objects.meta import Condition, condition_of, rfc3339
+from virt_core.objects.upgrade_status import Upgrade
 from virt_core.vmi.instance import VmiPhase
 
 from virt_admin.outcome import ATTENTION, BROKEN, CLEAN

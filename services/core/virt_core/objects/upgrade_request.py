@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from virt_core.conventions.images import REGISTRY, REGISTRY_FORM, TAG, TAG_FORM
 from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
 from virt_core.conventions.suite_status import ROLLBACK, STOPPED
-from virt_core.objects.kubevirt import finalizing
 from virt_core.objects.upgrade_state import Json, Release, State, object_of, state_of, text_of
+from virt_core.objects.upgrade_status import finalizing
 
 
 class Impossible(Exception):

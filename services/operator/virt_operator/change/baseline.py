@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from virt_core.objects.kubevirt import SilentGuest, Wave
+from virt_core.objects.upgrade_status import SilentGuest, Wave
 
 from virt_operator.change.situation import Situation
 from virt_operator.peers.answer import suite_pods

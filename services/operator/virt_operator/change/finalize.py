@@ -17,8 +17,8 @@ import msgspec
 from virt_core.conventions import components
 from virt_core.conventions.labels import FINALIZE_UPGRADE
 from virt_core.conventions.suite_status import IN_PROGRESS, OLD_RELEASE_LIVES, SOAKING, WAITING_FOR_ADMINISTRATOR
-from virt_core.objects.kubevirt import WayBack, finalizing
 from virt_core.objects.meta import condition_of, moment_of, rfc3339
+from virt_core.objects.upgrade_status import WayBack, finalizing
 
 from virt_operator.change import rollout, succession
 from virt_operator.change.situation import PAUSED_BY, Progress, Situation

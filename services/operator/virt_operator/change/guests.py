@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from virt_core.conventions.component_pod import TEMPLATE_HASH
-from virt_core.objects.kubevirt import Wave
+from virt_core.objects.upgrade_status import Wave
 
 from virt_operator.change.probing import Proof, work_of
 from virt_operator.change.situation import Situation

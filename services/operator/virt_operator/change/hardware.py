@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 import msgspec
 from virt_core.conventions import components
 from virt_core.conventions.suite_status import UPDATE
-from virt_core.objects.kubevirt import WayBack
 from virt_core.objects.meta import moment_of, rfc3339
+from virt_core.objects.upgrade_status import WayBack
 
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.change.stopping import coming_back

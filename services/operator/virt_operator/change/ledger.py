@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import msgspec
 from virt_core.conventions.suite_status import ROLLBACK
-from virt_core.objects.kubevirt import WayBack
+from virt_core.objects.upgrade_status import WayBack
 
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.change.strategies import strategy_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from virt_core.objects.kubevirt import Upgrade, WayBack
+from virt_core.objects.upgrade_status import Upgrade, WayBack
 
 from virt_operator.change.strategies import read
 from virt_operator.change.versions import is_older

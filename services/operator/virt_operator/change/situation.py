@@ -12,8 +12,8 @@ from datetime import datetime
 from functools import cached_property
 
 from virt_core.conventions.suite_status import CHANGES, INSTALL, ROLLBACK, UPDATE
-from virt_core.objects.kubevirt import Stopped, Wave, WayBack
 from virt_core.objects.meta import rfc3339
+from virt_core.objects.upgrade_status import Stopped, Wave, WayBack
 
 from virt_operator.certificates.plan import Due
 from virt_operator.change import hold, renewals

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import msgspec
 from virt_core.conventions.labels import RETRY_UPGRADE
-from virt_core.objects.kubevirt import Stopped
 from virt_core.objects.meta import rfc3339
+from virt_core.objects.upgrade_status import Stopped
 
 from virt_operator.change.situation import Situation
 from virt_operator.strategy.settings import InstallSettings

@@ -14,8 +14,8 @@ from datetime import timedelta
 
 import msgspec
 from virt_core.conventions.component_pod import TEMPLATE_HASH
-from virt_core.objects.kubevirt import Wave
 from virt_core.objects.meta import rfc3339, seconds_since
+from virt_core.objects.upgrade_status import Wave
 
 from virt_operator.change import baseline, guests, rollout
 from virt_operator.change.objects import ObjectState

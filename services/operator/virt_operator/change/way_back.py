@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 from virt_core.conventions.labels import FINALIZE_UPGRADE
 from virt_core.conventions.suite_status import CHANGES, UPDATE
-from virt_core.objects.kubevirt import FIRST_LEVEL, WayBack, finalizing
 from virt_core.objects.meta import rfc3339
+from virt_core.objects.upgrade_status import FIRST_LEVEL, WayBack, finalizing
 
 from virt_operator.change.situation import Situation
 from virt_operator.change.versions import is_older

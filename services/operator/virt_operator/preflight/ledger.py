@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from virt_core.objects.kubevirt import LedgerEntry, WayBack
+from virt_core.objects.upgrade_status import LedgerEntry, WayBack
 
 from virt_operator.preflight.finding import Finding, Subject
 from virt_operator.preflight.guests import judge_hardware

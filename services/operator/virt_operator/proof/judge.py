@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 from kubevirt.handler.v1 import probe_pb2
-from virt_core.objects.kubevirt import SilentGuest
 from virt_core.objects.meta import ObjectMeta
+from virt_core.objects.upgrade_status import SilentGuest
 
 from virt_operator.peers.answer import Answer
 from virt_operator.suite.observed import Fault

@@ -17,7 +17,7 @@ from virt_core.conventions.handler_probe import MACHINE_PROBE
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.kubevirt import SilentGuest
+from virt_core.objects.upgrade_status import SilentGuest
 from virt_core.rpc.errors import RpcError, UnsupportedByPeer
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.tls import Certificates

@@ -15,7 +15,8 @@ from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, NODES, PODS
-from virt_core.objects.kubevirt import SilentGuest, Upgrade, by_precedence
+from virt_core.objects.kubevirt import by_precedence
+from virt_core.objects.upgrade_status import SilentGuest, Upgrade
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch

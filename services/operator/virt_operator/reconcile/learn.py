@@ -13,7 +13,7 @@ from typing import assert_never
 from virt_core import logs
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
-from virt_core.objects.kubevirt import LedgerEntry
+from virt_core.objects.upgrade_status import LedgerEntry
 
 from virt_operator.images.log import printed_by
 from virt_operator.preflight.ledger import ledger

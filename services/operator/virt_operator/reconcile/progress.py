@@ -10,8 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from virt_core.conventions.suite_status import CHANGES, STOPPED
-from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade, Waiting
+from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import rfc3339
+from virt_core.objects.upgrade_status import Upgrade, Waiting
 
 from virt_operator.suite.plan import Plan
 

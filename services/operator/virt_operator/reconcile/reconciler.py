@@ -18,7 +18,8 @@ from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
-from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.upgrade_status import Upgrade
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch

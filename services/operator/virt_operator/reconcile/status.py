@@ -22,8 +22,9 @@ from virt_core.conventions.suite_status import (
     UPGRADE_STOPPED,
     WRONG_NAMESPACE,
 )
-from virt_core.objects.kubevirt import Generation, KubeVirtStatus, Stopped
+from virt_core.objects.kubevirt import Generation, KubeVirtStatus
 from virt_core.objects.meta import Condition, with_conditions
+from virt_core.objects.upgrade_status import Stopped
 from virt_core.objects.upgrade_steps import OPERATOR
 
 from virt_operator.reconcile.availability import lasting

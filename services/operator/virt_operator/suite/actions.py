@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from virt_core.objects.kubevirt import WayBack
 from virt_core.objects.meta import ObjectMeta, ObjectReference
+from virt_core.objects.upgrade_status import WayBack
 
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from virt_core.objects.kubevirt import KubeVirtStatus, LedgerEntry, SilentGuest
+from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import ObjectMeta, ObjectReference, condition_of
+from virt_core.objects.upgrade_status import LedgerEntry, SilentGuest
 
 from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from virt_core.objects.kubevirt import Stopped, Wave, WayBack
+from virt_core.objects.upgrade_status import Stopped, Wave, WayBack
 
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action, WaitFor
