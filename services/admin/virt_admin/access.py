@@ -1,4 +1,4 @@
-"""The connection to the API server, from a kubeconfig as kubectl reads it. Called by cli.py.
+"""The connection to the API server, from a kubeconfig as kubectl reads it. Called by flags.py.
 
 kubernetes_asyncio reads and merges the files, runs exec plugins and refreshes tokens. Here is what differs from
 kubectl: which file's current-context counts, and where a kubeconfig is looked for.

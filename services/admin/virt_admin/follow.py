@@ -53,12 +53,21 @@ async def follow_until(access: Access, output: str, end: End[T]) -> T | None:
     namespace = observed.namespace if observed is not None else "kubevirt"
     follower = Follower(access.client, namespace)
     watches = asyncio.create_task(follower.run(), name="watches")
+    view = asyncio.create_task(_view(follower, output, end), name="view")
     try:
-        await follower.synced()
-        return await _show(follower, output, end)
+        await asyncio.wait({watches, view}, return_when=asyncio.FIRST_COMPLETED)
+        if not view.done():
+            watches.result()  # raises: they last until they are cancelled, but for a defect
+        return await view
     finally:
         watches.cancel()
-        await asyncio.wait([watches])
+        view.cancel()
+        await asyncio.gather(watches, view, return_exceptions=True)
+
+
+async def _view(follower: Follower, output: str, end: End[T]) -> T | None:
+    await follower.synced()
+    return await _show(follower, output, end)
 
 
 def in_json(write: Callable[[str], object] = click.echo) -> Show:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from virt_admin.access import Access, connected
-from virt_admin.follow import in_json, in_lines
+from virt_admin.follow import follow_until, in_json, in_lines
 from virt_admin.outcome import CannotTell
 from virt_admin.show import NOTHING, show_status
 from virt_admin.suite.following import Follower
@@ -127,6 +127,30 @@ async def test_watch_sees_changes_and_an_api_server_that_goes(server: FakeApiSer
         await until(lambda: bool(follower.trouble))
         await server.up()
         await until(lambda: not follower.trouble)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the first view", "after it"])
+async def test_a_defect_of_the_watches_ends_the_command_instead_of_showing_old_news(
+    server: FakeApiServer, access: Access, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    async def broken(self: Follower) -> None:
+        if late:
+            await self.synced()
+        raise KeyError("defect")
+
+    run = Follower.run
+
+    async def failing(self: Follower) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(broken(self))
+            if late:
+                group.create_task(run(self))
+
+    install(server, datetime.now(UTC))
+    monkeypatch.setattr(Follower, "run", failing)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(ExceptionGroup):
+            await follow_until(access, "json", lambda _: None)
 
 
 async def test_watch_writes_a_line_only_for_what_is_new() -> None:

@@ -1,4 +1,4 @@
-"""A port of a pod through the API server, by a WebSocket, as `kubectl port-forward` does. Called by ask.py.
+"""A port of a pod through the API server, by a WebSocket, as `kubectl port-forward` does. Called by replica.py.
 
 It listens on a socket in a folder that only this user may enter. Each connection there is a WebSocket of its own
 (protocol "v4.channel.k8s.io"): a binary message is a channel's number and data; channel 0 has the port's bytes,

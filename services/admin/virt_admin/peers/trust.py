@@ -1,4 +1,4 @@
-"""The suite's authorities, by which virt-operator's certificate is known. Called by ask.py.
+"""The suite's authorities, by which virt-operator's certificate is known. Called by replica.py.
 
 They are read where the API server itself reads them: in the registration of virt-operator's webhook. No key is beside
 them, and it is there without a KubeVirt object, too.

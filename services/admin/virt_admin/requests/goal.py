@@ -1,4 +1,4 @@
-"""When what was requested is done, or has failed. Pure; called by follow.py for `--wait`."""
+"""When what was requested is done, or has failed. Pure; called by commands.py for `--wait`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The hand-off of a guest to the handlers of both nodes, and how far they are. Pure; called by plan.py."""
+"""The hand-off of a guest to the handlers of both nodes, and how far they are. Pure; called by scheduling.py and
+follow.py."""
 
 from __future__ import annotations
 

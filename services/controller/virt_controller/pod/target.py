@@ -1,4 +1,4 @@
-"""The pod to which a guest migrates. Pure; called by migration/plan.py.
+"""The pod to which a guest migrates. Pure; called by migration/target.py.
 
 It is the pod that the VirtualMachineInstance would have today (template.py), with the differences of KubeVirt's target
 pods: images by the digests that the guest runs with, another node than the source's, and a readiness gate that is true

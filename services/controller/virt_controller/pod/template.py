@@ -1,4 +1,4 @@
-"""The launcher pod of a VirtualMachineInstance. Pure; called by plan.py.
+"""The launcher pod of a VirtualMachineInstance. Pure; called by vmi/creation.py and migration/target.py.
 
 A namespace that enforces PodSecurity "restricted" admits the pod: uid 107, no privileges, no API token. Its name
 follows from the VMI's UID, so it cannot be created twice and can be read without a list. Its parts are in

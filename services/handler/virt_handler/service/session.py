@@ -1,6 +1,6 @@
 """One open console: the connection to the guest's serial socket, and the way it ends.
 
-Made by servicer.py. Nothing is buffered beyond one read each way: whoever is slow slows the other side down.
+Made by consoles.py. Nothing is buffered beyond one read each way: whoever is slow slows the other side down.
 """
 
 from __future__ import annotations

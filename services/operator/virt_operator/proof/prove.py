@@ -2,7 +2,7 @@
 virt-api by its review of a machine (reviewing.py). Asks an old virt-handler, before it is replaced, which launchers do
 not answer it.
 
-Called by reconcile/execute.py. An attempt at a handler is one GetInfo, one list of the node's VirtualMachineInstances
+Called by reconcile/learn.py. An attempt at a handler is one GetInfo, one list of the node's VirtualMachineInstances
 and one ProbeMachines; a second list only if something is missing. judge.py decides.
 """
 

@@ -1,5 +1,5 @@
 """The operator's permissions: its own needs, and the union of all permissions that it grants. Pure; called by
-manifest.py.
+operator_objects.py, and by change/ and preflight/ to compare it with what is held.
 
 Computed from the desired objects, so a component's new permission is added to the operator's manifest automatically.
 Changes and deletions of cluster-scoped objects are limited to the names in the strategy.
