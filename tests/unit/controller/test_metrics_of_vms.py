@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from typing import Any
 
 import pytest
 from virt_controller.metrics.vms import Machine, families
+from virt_controller.vm import printable
 from virt_core.vm.virtual_machine import VirtualMachine
 
 CREATED, CHANGED = "2026-01-01T00:00:00Z", "2026-01-01T00:00:03Z"
@@ -46,6 +49,20 @@ def test_a_machine_is_described() -> None:
     state = {"status": "running", "status_group": "running"}
     assert found == ({**WEB, **info, "instance_type": "u1.small", "preference": "fedora", **state}, 1)
     assert shown(vm())["create_date_timestamp_seconds"] == [(WEB, 1767225600)]
+
+
+def test_each_word_that_a_virtual_machines_status_may_have_is_in_a_group() -> None:
+    returned = (
+        node.value for node in ast.walk(ast.parse(inspect.getsource(printable))) if isinstance(node, ast.Return)
+    )
+    branches = (
+        part for value in returned for part in ([value.body, value.orelse] if isinstance(value, ast.IfExp) else [value])
+    )
+    words = {part.value for part in branches if isinstance(part, ast.Constant) and part.value} | {*printable._PULLING}
+    assert {"Running", "Stopped", "ErrorUnschedulable", "ErrImagePull"} < words
+    for word in words:
+        (labels, _) = shown(vm(word))["info"][0]
+        assert labels["status_group"] != "<unknown>", word
 
 
 @pytest.mark.parametrize(
