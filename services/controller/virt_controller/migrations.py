@@ -27,7 +27,7 @@ class Migrations:
         """The migrations of the VirtualMachineInstance of that key, the newest last."""
         found = (self._cache.get(key) for key in self._of.get(vmi, ()))
         present = [migration for migration in found if migration is not None]
-        return tuple(sorted(present, key=lambda each: (each.metadata.creation_timestamp, each.metadata.name)))
+        return tuple(sorted(present, key=lambda job: (job.metadata.creation_timestamp, job.metadata.name)))
 
     def _update(self, key: Key) -> None:
         before, migration = self._vmi_of.pop(key, None), self._cache.get(key)

@@ -100,7 +100,7 @@ class Machines:
         from virt_handler.machines import metrics  # with its library, when somebody asks
 
         guests = [(vmi, link) for vmi in self._vmis if (link := self.link_of(vmi)) is not None]
-        measured = [(each.vmi, each.statistics) for each in await measure(guests)]
+        measured = [(found.vmi, found.statistics) for found in await measure(guests)]
         return [*self._copies.families(), *metrics.families(measured), metrics.synced(self._passes)]
 
     async def run(self) -> None:

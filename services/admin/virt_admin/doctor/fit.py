@@ -42,9 +42,9 @@ def lacking(node: Node, pod: Pod) -> Iterator[str]:
     for resource in ("cpu", "memory"):
         offered = node.status.allocatable.get(resource)
         requests = [(container.resources.get("requests") or {}).get(resource) for container in pod.spec.containers]
-        asked = [str(request) for request in requests if request is not None]
+        requested = [str(request) for request in requests if request is not None]
         try:
-            if offered is not None and sum(map(parse_quantity, asked)) > parse_quantity(offered):
-                yield f"it has {resource} {offered} for pods, and the pod requests {' + '.join(asked)}"
+            if offered is not None and sum(map(parse_quantity, requested)) > parse_quantity(offered):
+                yield f"it has {resource} {offered} for pods, and the pod requests {' + '.join(requested)}"
         except ValueError:
             continue

@@ -75,9 +75,9 @@ async def listed(
 async def _raws(
     client: KubeClient, resource: Resource, namespace: str | None, query: dict[str, str], *, optional: bool
 ) -> list[msgspec.Raw]:
-    path, given = resource.path(namespace), {key: value for key, value in query.items() if value}
+    path, selectors = resource.path(namespace), {key: value for key, value in query.items() if value}
     try:
-        async with client.stream(path, {**given, "resourceVersion": "0"}, _DEADLINE) as body:
+        async with client.stream(path, {**selectors, "resourceVersion": "0"}, _DEADLINE) as body:
             text = await body.read()
     except NotFound:
         if optional:

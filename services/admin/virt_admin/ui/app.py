@@ -70,10 +70,10 @@ class Server:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what is not of the page. An error of HTTP is answered in JSON, as others are."""
-        asked = guard.Asked(request.method, request.path, request.headers)
-        if why := guard.refusal(asked, self.port):
+        parts = guard.Asked(request.method, request.path, request.headers)
+        if why := guard.refusal(parts, self.port):
             return web.json_response({"error": why}, status=403)
-        if request.path.startswith("/api/") and not self._knows(request, asked.key):
+        if request.path.startswith("/api/") and not self._knows(request, parts.key):
             why = "no session: enter the code that virtadm shows"
             return web.json_response({"error": why}, status=401)
         try:

@@ -50,17 +50,17 @@ class Asked:
         return self.headers.get(KEY_HEADER) or next(of_socket, "")
 
 
-def refusal(asked: Asked, port: int) -> str:
+def refusal(parts: Asked, port: int) -> str:
     """Why the request is refused whoever sends it; "" if it is not."""
-    host = asked.headers.get("Host", "")
+    host = parts.headers.get("Host", "")
     if host not in (f"127.0.0.1:{port}", f"localhost:{port}"):
         return "this server answers only to 127.0.0.1 and localhost, at its own port"
-    if asked.method not in ("GET", "POST"):
+    if parts.method not in ("GET", "POST"):
         return "only GET and POST are served"
-    origin, site = asked.headers.get("Origin"), asked.headers.get("Sec-Fetch-Site", "")
-    if asked.method == "POST" and asked.path == SESSION and origin == "null":
+    origin, site = parts.headers.get("Origin"), parts.headers.get("Sec-Fetch-Site", "")
+    if parts.method == "POST" and parts.path == SESSION and origin == "null":
         return ""
-    changes = asked.method != "GET" or asked.upgrades
+    changes = parts.method != "GET" or parts.upgrades
     if origin != f"http://{host}" and (origin is not None or changes):
         return "requests of another origin are refused"
     if site not in ("", "same-origin", "none"):

@@ -41,9 +41,9 @@ def cookie_name(port: int) -> str:
     return f"virtadm-{port}"
 
 
-def _equal(given: str, secret: str) -> bool:
+def _equal(received: str, secret: str) -> bool:
     """In a time that says nothing of `secret`. What is no UTF-8 in a request has surrogates."""
-    return compare_digest(given.encode(errors="surrogateescape"), secret.encode())
+    return compare_digest(received.encode(errors="surrogateescape"), secret.encode())
 
 
 def _grouped(code: str) -> str:

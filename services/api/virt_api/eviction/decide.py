@@ -188,7 +188,8 @@ def why_it_waits(vmi_name: str, migrations: Iterable[VirtualMachineInstanceMigra
     for job in migrations:
         if job.spec.vmi_name != vmi_name or job.status.phase.final:
             continue
-        found = next((one for one in job.status.conditions if one.type in _WAITS and one.status == "True"), None)
+        waits = (condition for condition in job.status.conditions if condition.type in _WAITS)
+        found = next((condition for condition in waits if condition.status == "True"), None)
         if found is not None:
             return f"migration {job.metadata.name} waits: {found.message or found.reason}"
     return ""

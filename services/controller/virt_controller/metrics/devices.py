@@ -110,8 +110,8 @@ def families(
     yield gauge("kubevirt_vmi_launcher_memory_overhead_bytes", _OVERHEAD, needed)
 
 
-def _names(one: VirtualMachine | VirtualMachineInstance) -> dict[str, str]:
-    return {"name": one.metadata.name, "namespace": one.metadata.namespace}
+def _names(subject: VirtualMachine | VirtualMachineInstance) -> dict[str, str]:
+    return {"name": subject.metadata.name, "namespace": subject.metadata.namespace}
 
 
 def _template(vm: VirtualMachine) -> _Spec:

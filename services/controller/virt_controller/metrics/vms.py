@@ -116,8 +116,8 @@ def families(machines: Iterable[Machine]) -> list[Metric]:
     return [
         gauge("kubevirt_vm_info", "Information about Virtual Machines.", [_info(machine) for machine in found]),
         gauge("kubevirt_vm_create_date_timestamp_seconds", "Virtual Machine creation timestamp.", dates),
-        gauge("kubevirt_vm_resource_requests", _REQUESTS, [entry for one in found for entry in _requests(one)]),
-        gauge("kubevirt_vm_resource_limits", _LIMITS, [entry for one in found for entry in _limits(one)]),
+        gauge("kubevirt_vm_resource_requests", _REQUESTS, [entry for machine in found for entry in _requests(machine)]),
+        gauge("kubevirt_vm_resource_limits", _LIMITS, [entry for machine in found for entry in _limits(machine)]),
         *_transitions(found),
     ]
 
@@ -139,7 +139,10 @@ def _info(machine: Machine) -> tuple[dict[str, str], float]:
 
 def _transitions(machines: list[Machine]) -> Iterator[Metric]:
     """The time of the last change in the metric of the current group, 0 in the others."""
-    now = [(one.names, _GROUP_OF.get(one.vm.status.printable_status, _ERROR), _changed(one.vm)) for one in machines]
+    now = [
+        (machine.names, _GROUP_OF.get(machine.vm.status.printable_status, _ERROR), _changed(machine.vm))
+        for machine in machines
+    ]
     for group in _GROUPS:
         name = f"kubevirt_vm_{group}_status_last_transition_timestamp_seconds"
         values = [(names, moment if current == group else 0) for names, current, moment in now]
@@ -148,7 +151,9 @@ def _transitions(machines: list[Machine]) -> Iterator[Metric]:
 
 
 def _changed(vm: VirtualMachine) -> float:
-    moments = [moment_of(one.last_transition_time) for one in vm.status.conditions if one.type in _CONDITIONS]
+    moments = [
+        moment_of(condition.last_transition_time) for condition in vm.status.conditions if condition.type in _CONDITIONS
+    ]
     return max((moment.timestamp() for moment in moments if moment is not None), default=0.0)
 
 

@@ -85,7 +85,7 @@ def _obstacles(found: Candidates, cluster: int, node: int) -> dict[str, str]:
     leaving = Counter(candidate.node for candidate in found if candidate.takes_place)
     total = leaving.total()
     obstacles: dict[str, str] = {}
-    for candidate in sorted((one for one in found if one.job.status.phase.waiting), key=lambda one: one.rank):
+    for candidate in sorted((entry for entry in found if entry.job.status.phase.waiting), key=lambda entry: entry.rank):
         obstacle = ""
         if not cluster or not node:
             limit = "parallelOutboundMigrationsPerNode" if cluster else "parallelMigrationsPerCluster"

@@ -102,7 +102,7 @@ def takes_place_first(job: VirtualMachineInstanceMigration) -> bool:
 
 def _without(status: Status, kinds: Iterable[str]) -> None:
     if "conditions" in status:
-        kept = [one for one in status["conditions"] if one.get("type") not in kinds]
+        kept = [condition for condition in status["conditions"] if condition.get("type") not in kinds]
         status["conditions"] = kept
         if not kept:
             del status["conditions"]

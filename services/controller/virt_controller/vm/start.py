@@ -85,8 +85,8 @@ def instance(
 ) -> Manifest:
     """The VirtualMachineInstance of the template, with more annotations. `revision`: the ControllerRevision that keeps
     what it is started with. `paused`: its guest does not run before a user unpauses it."""
-    given = template.get("metadata") or {}
-    metadata: Manifest = {key: dict(given[key]) for key in _COPIED if isinstance(given.get(key), dict)}
+    of_template = template.get("metadata") or {}
+    metadata: Manifest = {key: dict(of_template[key]) for key in _COPIED if isinstance(of_template.get(key), dict)}
     own = {labels.VM_GENERATION: str(vm.metadata.generation)}
     metadata["annotations"] = {**metadata.get("annotations", {}), **(annotations or {}), **own}
     metadata |= {

@@ -15,10 +15,10 @@ Body = Mapping[str, Any]
 
 
 class _Field(NamedTuple):
-    """A field of the template's spec that must not be set beside `given` of the instance type; (): beside any."""
+    """A field of the template's spec that must not be set beside `other` of the instance type; (): beside any."""
 
     path: Path
-    given: Path = ()
+    other: Path = ()
     shown: str = ""
     """KubeVirt's name of it in the refusal, where it has another."""
 
@@ -62,7 +62,7 @@ def conflicts(template: Body, instancetype: Body) -> Iterator[Refusal]:
 
 def _found(fields: tuple[_Field, ...], spec: Any, instancetype: Body) -> Iterator[str]:
     for field in fields:
-        if at(spec, field.path) in _UNSET or (field.given and at(instancetype, field.given) is None):
+        if at(spec, field.path) in _UNSET or (field.other and at(instancetype, field.other) is None):
             continue
         yield f"spec.template.spec.{field.shown or '.'.join(field.path)}"
 

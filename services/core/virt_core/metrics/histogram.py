@@ -43,9 +43,9 @@ class Histogram:
     def merged(cls, name: str, histograms: Mapping[str, Histogram]) -> Histogram:
         """One of several without labels, with the label `name`."""
         counts: dict[Labels, _Counts] = {
-            (value,): kept for value, each in histograms.items() for kept in each._counts.values()
+            (value,): kept for value, histogram in histograms.items() for kept in histogram._counts.values()
         }
-        bounds = next((each.bounds for each in histograms.values()), ())
+        bounds = next((histogram.bounds for histogram in histograms.values()), ())
         return cls((name,), bounds, counts)
 
     def __iter__(self) -> Iterator[tuple[Labels, Sequence[int], float]]:

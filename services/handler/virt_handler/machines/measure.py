@@ -33,8 +33,8 @@ class Measured:
 
 async def measure(guests: Iterable[tuple[VirtualMachineInstance, MachineLink]]) -> list[Measured]:
     """Of each guest whose launcher answers in time."""
-    asked = await asyncio.gather(*(_ask(vmi, link) for vmi, link in guests))
-    return [measured for measured in asked if measured is not None]
+    answers = await asyncio.gather(*(_ask(vmi, link) for vmi, link in guests))
+    return [measured for measured in answers if measured is not None]
 
 
 async def _ask(vmi: VirtualMachineInstance, link: MachineLink) -> Measured | None:

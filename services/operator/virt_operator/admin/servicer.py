@@ -137,13 +137,13 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         """See admin.proto."""
         if not request.tag:
             raise InvalidField("tag", "", f"the tag of the target's images: {TAG_FORM}")
-        asked = Request(request.tag, request.registry.rstrip("/"), request.offline)
-        if asked.registry and not asked.offline:
-            await self._allow_registry(asked.registry, context)
+        wanted = Request(request.tag, request.registry.rstrip("/"), request.offline)
+        if wanted.registry and not wanted.offline:
+            await self._allow_registry(wanted.registry, context)
         try:
             if self._planning.locked():
                 yield progress_message("waiting for another plan of this replica")
-            async with self._planning, aclosing(check(self._client, self._settings, asked)) as steps:
+            async with self._planning, aclosing(check(self._client, self._settings, wanted)) as steps:
                 async for step in steps:
                     if not isinstance(step, Answer):
                         yield progress_message(step)

@@ -26,11 +26,11 @@ _NAMED = 3
 def unknown(situation: Situation, pods: Iterable[PodObject]) -> tuple[SurveyGuests, ...]:
     """The questions that are left to ask before these pods are replaced. A pod that is not ready is not asked. Not all
     are asked at once, so the answers count together, until the last of them is old."""
-    now, asked = situation.observed.now, [pod for pod in pods if pod.ready]
+    now, ready = situation.observed.now, [pod for pod in pods if pod.ready]
     ages = {uid: now - survey.at for uid, survey in situation.observed.surveys.items()}
-    known = {pod.metadata.uid: ages[pod.metadata.uid] for pod in asked if pod.metadata.uid in ages}
+    known = {pod.metadata.uid: ages[pod.metadata.uid] for pod in ready if pod.metadata.uid in ages}
     limit = _OLDEST if min(known.values(), default=_FRESH) < _FRESH else _FRESH
-    left = [pod for pod in asked if known.get(pod.metadata.uid, limit) >= limit]
+    left = [pod for pod in ready if known.get(pod.metadata.uid, limit) >= limit]
     return tuple(SurveyGuests(found, pod.metadata.uid) for pod in left for found in suite_pods([pod]))
 
 
@@ -53,6 +53,6 @@ def warnings(wave: Wave | None) -> tuple[WaitFor, ...]:
 
 
 def _warning(guest: SilentGuest) -> WaitFor:
-    said = f" ({guest.message})" if guest.message else ""
-    why = f"its launcher did not answer before its virt-handler was replaced{said}, so it is not probed; restart it"
+    words = f" ({guest.message})" if guest.message else ""
+    why = f"its launcher did not answer before its virt-handler was replaced{words}, so it is not probed; restart it"
     return WaitFor(f"VirtualMachineInstance {guest.object}", why)

@@ -58,13 +58,13 @@ def _container_state(image: str, state: Mapping[str, Any]) -> tuple[ImageTrouble
     """Its trouble, or else what it waits for; neither: it has ended in order."""
     waiting, ended = state.get("waiting") or {}, state.get("terminated")
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    said = f"{reason}: {message}" if message else reason
+    text = f"{reason}: {message}" if message else reason
     if reason in _PULLING:
-        return ImageTrouble(image, "ImageMissing", f"the kubelet cannot get the image: {said}"), ""
+        return ImageTrouble(image, "ImageMissing", f"the kubelet cannot get the image: {text}"), ""
     if reason in _STARTING:
-        return ImageTrouble(image, "ImageNotRunning", f"the image cannot be run: {said}"), ""
+        return ImageTrouble(image, "ImageNotRunning", f"the image cannot be run: {text}"), ""
     if ended is None:
-        return None, said or "it runs"
+        return None, text or "it runs"
     if ended.get("exitCode") == 0:
         return None, ""
     last = ended.get("message") or ended.get("reason") or ""

@@ -75,8 +75,8 @@ def _of_requests() -> Iterator[Alert]:
     which = (
         "{{ $labels.resource }}.{{ $labels.group }}/{{ $labels.version }} has been requested in the last 10 minutes."
     )
-    asked = f"sum by (resource, group, version) ({requests}) > 0"
-    yield Alert("KubeVirtDeprecatedAPIRequested", asked, summary, INFO, NONE, description=which)
+    requested = f"sum by (resource, group, version) ({requests}) > 0"
+    yield Alert("KubeVirtDeprecatedAPIRequested", requested, summary, INFO, NONE, description=which)
 
 
 def _none(name: str, series: str, what: str) -> Alert:

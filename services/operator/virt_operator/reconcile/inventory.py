@@ -263,8 +263,8 @@ class Inventory:
         meta, upgrade = suite.metadata, suite.status.upgrade
         kept = (upgrade.wave, upgrade.stopped, upgrade.way_back) if upgrade is not None else (None, None, None)
         wishes = [meta.annotations.get(name) for name in (labels.RETRY_UPGRADE, labels.FINALIZE_UPGRADE)]
-        asked = (meta.generation, wishes, meta.deletion_timestamp, meta.finalizers)
-        seen = (meta.uid, *asked, suite.status.phase, kept)
+        requested = (meta.generation, wishes, meta.deletion_timestamp, meta.finalizers)
+        seen = (meta.uid, *requested, suite.status.phase, kept)
         if seen != self._seen.get(key):
             self._seen[key] = seen
             self._changed()
