@@ -76,5 +76,10 @@ async def test_a_request_without_an_answer_is_counted_and_one_that_is_not_sent_i
         await client.list(PODS)
     with pytest.raises(Unavailable):
         await client.only_while(lambda: False).delete(PODS, "shop", "web")
-    assert [labels[0] for labels in client.requests.total.elements()] == ["<error>"]
+    for query in ({"watch": "true"}, {"limit": "500"}):
+        with pytest.raises(Unavailable):
+            async with client.stream(PODS.path("shop"), query, 5):
+                pass
+    answers = [(labels[0], labels[-1]) for labels in client.requests.total.elements()]
+    assert answers == [("<error>", "list"), ("<error>", "list"), ("<error>", "watch")]
     await asyncio.sleep(0)

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -196,12 +197,8 @@ class KubeClient:
         """The body of a watch, of a big list or of a log, open for `deadline` seconds at most. Not compressed, as
         between Kubernetes' components: that takes longer than to send it."""
         timeout = aiohttp.ClientTimeout(total=deadline, connect=_DEADLINE)
-        headers = {**await self._headers(), "Accept-Encoding": "identity"}
         with self._connected(f"watching {path}"):
-            async with self._session.get(
-                self._url(path), params=dict(query), headers=headers, timeout=timeout, **self._way
-            ) as response:
-                self.requests.count("GET", path, response.status, verb="watch" if "watch" in query else "")
+            async with self._opened(path, query, timeout) as response:
                 if response.status != 200:
                     raise _error(response.status, await response.read())
                 self._streams.add(response)
@@ -209,6 +206,25 @@ class KubeClient:
                     yield response.content
                 finally:
                     self._streams.discard(response)
+
+    @asynccontextmanager
+    async def _opened(
+        self, path: str, query: Mapping[str, str], timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A stream's response, counted when it begins: it may last for minutes."""
+        headers = {**await self._headers(), "Accept-Encoding": "identity"}
+        code: int | str = FAILED
+        counted = partial(self.requests.count, "GET", path, verb="watch" if "watch" in query else "")
+        try:
+            async with self._session.get(
+                self._url(path), params=dict(query), headers=headers, timeout=timeout, **self._way
+            ) as response:
+                code = response.status
+                counted(code)
+                yield response
+        finally:
+            if code == FAILED:
+                counted(code)
 
     @asynccontextmanager
     async def websocket(self, path: str, query: Mapping[str, str], protocol: str) -> AsyncIterator[WebSocket]:
