@@ -193,3 +193,24 @@ async def test_how_long_a_pod_takes_counts_from_when_the_status_could_be_written
         await suite.until(lambda status: status.target_kube_virt_version == "v9.9.9")
     able = seen[-1].able_since
     assert able is not None and able > seen[passes].now
+
+
+async def test_no_pass_begins_before_guests_that_the_leader_before_has_left_are_deleted(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted, passes = asyncio.Event(), list[bool]()
+
+    async def deleting(*_: object) -> None:
+        await deleted.wait()
+
+    def planning(observed: Observed, operator: Settings) -> Plan:
+        passes.append(deleted.is_set())
+        return plan(observed, operator)
+
+    monkeypatch.setattr(reconciler, "delete_left", deleting)
+    monkeypatch.setattr(reconciler, "plan", planning)
+    async with installing(client, server, tmp_path, PRINTED) as suite:
+        await server.received("WATCH", 20)
+        deleted.set()
+        await suite.until(lambda status: bool(status.phase))
+    assert passes and all(passes), "a pass may use a guest that is deleted then"
