@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from virt_api.errors import BadRequest
 from virt_api.subresources.lifecycle_requests import LifecycleOptions, options_of
-from virt_api.subresources.request_body import LARGEST_YAML, document_of
+from virt_api.subresources.request_body import DEEPEST_YAML, LARGEST_YAML, document_of
 
 
 @pytest.mark.parametrize("body", [b"", b"  \n", b"{}", b"null", b"# nothing\n", b"---\n", b"{}\n"])
@@ -55,7 +55,9 @@ def test_a_body_is_json_or_yaml(verb: str, body: bytes, options: LifecycleOption
         ("start", b"\xff\xfe\x00", "use JSON or YAML"),
         ("start", b"!!python/object/apply:os.system [id]", "use JSON or YAML"),
         ("start", b"a: 1\n---\nb: 2\n", "use JSON or YAML"),
-        ("start", b"a: " + b"[" * 4096, "use JSON or YAML"),
+        ("start", b"a: " + b"[" * 4096, f"use JSON or YAML: more than {DEEPEST_YAML} of"),
+        ("start", b"- " * 4096, "use JSON or YAML: maximum recursion depth"),
+        ("stop", b"gracePeriod: &a 0\ndryRun: [*a]", "use JSON or YAML: aliases are not allowed in .* line 2"),
         ("start", b'{"a":' + b"[" * 100_000, "use JSON or YAML"),
     ],
 )
@@ -67,3 +69,17 @@ def test_what_is_not_understood_is_named(verb: str, body: bytes, words: str) -> 
 def test_much_yaml_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(BadRequest, match=f"{LARGEST_YAML} are allowed as YAML, and it is not JSON"):
         document_of("expand-vm-spec", b"a: b\n" * LARGEST_YAML)
+
+
+def test_aliases_that_would_multiply_are_refused_before_they_do() -> None:
+    lines = [
+        b"a0: &a0 {x: 1}",
+        *(b"a%d: &a%d {<<: [%s]}" % (i, i, b",".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 9)),
+    ]
+    with pytest.raises(BadRequest, match="aliases are not allowed"):
+        document_of("start", b"\n".join(lines))
+
+
+def test_a_text_as_deep_as_allowed_is_read() -> None:
+    deep = b"a: " + b"[" * DEEPEST_YAML + b"]" * DEEPEST_YAML
+    assert list(document_of("start", b"# YAML\n" + deep)) == ["a"]
