@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -184,9 +185,15 @@ def strategies(*settings: InstallSettings, release: str = "") -> dict[Ref, Owned
     """The ConfigMaps that the Jobs of `release` would have written."""
     made = {}
     for chosen in settings:
-        body = to_config_map(strategy_of(chosen, chosen.deployment_id, release or chosen.tag), chosen)
+        body: Body = msgspec.json.decode(_printed(chosen.to_json(), release or chosen.tag))
         made[ref_of(body)] = live(body, {})
     return made
+
+
+@cache
+def _printed(settings_json: str, release: str) -> bytes:
+    settings = InstallSettings.from_json(settings_json)
+    return msgspec.json.encode(to_config_map(strategy_of(settings, settings.deployment_id, release), settings))
 
 
 def own_deployment(settings: InstallSettings = INSTALL) -> OwnedObject:

@@ -6,8 +6,10 @@ so nothing is converted. instancetype.kubevirt.io has one version.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import msgspec
 from virt_core.conventions import conditions, labels
 from virt_core.objects.field_table import Schema, as_map_list, field_descriptions, field_table, kept_whole, type_schema
 
@@ -197,9 +199,14 @@ def _upgrade_strategy() -> Schema:
 
 
 def _object_schema(name: str) -> Schema:
-    schema = type_schema(name, field_table(), descriptions=field_descriptions())
+    schema: Schema = msgspec.json.decode(_encoded_schema(name))  # the caller may change it
     schema["properties"]["metadata"] = {"type": "object"}  # the API server knows its own
     return schema
+
+
+@cache
+def _encoded_schema(name: str) -> bytes:
+    return msgspec.json.encode(type_schema(name, field_table(), descriptions=field_descriptions()))
 
 
 def _names(kind: str, plural: str, short: list[str]) -> Body:
