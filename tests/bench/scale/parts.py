@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SECONDS = 10.0
+_PAUSE = 1.0
 
 
 class Parts:
@@ -54,6 +56,14 @@ class Parts:
     def all_alive(self) -> bool:
         """Whether none has ended."""
         return all(process.poll() is None for process in self._processes.values())
+
+    async def end(self) -> None:
+        """Return never; raise RuntimeError soon after a process has ended that nobody has killed."""
+        while True:
+            for name, process in self._processes.items():
+                if (status := process.poll()) is not None:
+                    raise RuntimeError(f"{name} has ended with status {status}, see {self.log(name)}")
+            await asyncio.sleep(_PAUSE)
 
     def processor_seconds(self) -> dict[str, float]:
         """Of each process since it was started, user and system."""

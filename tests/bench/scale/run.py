@@ -84,12 +84,15 @@ async def site(machines: int) -> AsyncIterator[Site]:
             )
             controller = Controller(plane)
             await controller.start()
-            beating = asyncio.create_task(kwok.heartbeats(client, nodes), name="heartbeats")
-            async with Fleet.followed(client) as fleet:
+            async with asyncio.TaskGroup() as group, Fleet.followed(client) as fleet:
+                beside = [
+                    group.create_task(kwok.heartbeats(client, nodes), name="heartbeats"),
+                    group.create_task(plane.parts.end(), name="end of a part"),
+                ]
                 await asyncio.sleep(_QUIET)
                 yield Site(plane, client, controller, fleet, Audit(plane.audit_log), nodes)
-            beating.cancel()
-            await asyncio.wait([beating])
+                for task in beside:
+                    task.cancel()
 
 
 async def vmis(count: int, deleted: int) -> Measured:

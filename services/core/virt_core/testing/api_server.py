@@ -25,6 +25,8 @@ from virt_core.testing.selection import selection
 from virt_core.testing.store import Store, Writer
 from virt_core.testing.writes import Deletion, Part
 
+_PATIENCE = 180.0  # seconds: a guard against a test that hangs, on a busy machine too
+
 
 class FakeApiServer:
     """Listens on 127.0.0.1 between `up` and `down`, on the same port each time. Make it with `running`."""
@@ -123,9 +125,17 @@ class FakeApiServer:
         self._forgotten = count
 
     async def received(self, method: str, count: int) -> None:
-        """Wait until `count` requests of that method ("WATCH" whatever its version) have come since the start."""
-        while self.count(method) < count:
-            await self._received.wait()
+        """Wait until `count` requests of that method ("WATCH" whatever its version) have come since the start.
+
+        Raises:
+            TimeoutError: they have not come in three minutes.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self.count(method) < count:
+                    await self._received.wait()
+        except TimeoutError as error:
+            raise TimeoutError(f"{self.count(method)} {method}, not {count}, came: {self.requests[-20:]}") from error
 
     def count(self, method: str) -> int:
         """How many requests of that method have come since the start."""
