@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -55,6 +56,22 @@ async def test_panic_is_distinguished_from_a_crash(pod: Pod) -> None:
     await pod.type(b"echo c > /proc/sysrq-trigger\n")
     state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert state.end == state_pb2.MACHINE_END_PANICKED, state
+
+
+async def test_a_qemu_that_dies_is_reported_with_what_it_wrote_last(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    _write_as_qemu(pod, "qemu-system-x86_64: physmem.c:2671: Assertion `section_index' failed.\n")
+    await pod.kill("qemu", signal.SIGABRT)
+    state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
+    assert state.end == state_pb2.MACHINE_END_CRASHED, state
+    words = "the hypervisor process died; QEMU wrote last: physmem.c:2671: Assertion `section_index' failed."
+    assert state.message == words
+    assert words in pod.log
+
+
+def _write_as_qemu(pod: Pod, words: str) -> None:
+    with Path(f"/proc/{pod.processes()['qemu']}/fd/2").open("a") as standard_error:
+        standard_error.write(words)
 
 
 async def test_reboot_is_no_end(pod: Pod) -> None:

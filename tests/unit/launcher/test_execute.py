@@ -150,6 +150,16 @@ async def test_an_end_is_recorded_for_the_next_process(executing: Executing, tmp
     )
 
 
+async def test_a_crash_is_recorded_with_what_qemu_wrote_last(executing: Executing, tmp_path: Path) -> None:
+    log = DomainFiles.below(tmp_path).log_of(machine().namespace, machine().name)
+    log.parent.mkdir(parents=True)
+    log.write_text("qemu-system-x86_64: cannot allocate\n")
+    await executing.do(actions.RecordEnd(state_pb2.MACHINE_END_CRASHED, "the hypervisor process died"))
+    ended = RecordFolder(tmp_path).record.ended
+    assert ended is not None
+    assert ended.message == "the hypervisor process died; QEMU wrote last: cannot allocate"
+
+
 async def test_each_action_is_one_call_of_the_hypervisor(executing: Executing) -> None:
     await executing.do(
         actions.CreateStanding(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import assert_never
 
@@ -14,6 +15,7 @@ from virt_launcher.domain.disks_xml import disk_targets
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.hypervisor import Hypervisor, unknown_hardware
+from virt_launcher.domain.last_words import last_words
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.errors import HypervisorRefused, UnusableDisk
 from virt_launcher.machine.actions import (
@@ -85,6 +87,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             log.info("destroying the guest")
             await host.call(guest.destroy, timeout=_CALL_TIMEOUT)
         case RecordEnd(end, message):
+            message += await _last_words(end, machine, files)
             log.info("recording the machine's end", end=state_pb2.MachineEnd.Name(end), message=message)
             _end(records, end, message)
         case _:
@@ -152,6 +155,14 @@ async def _arrived(machine: machine_pb2.Machine, host: Host) -> state_pb2.Machin
     except HypervisorRefused as error:
         _log.warning("recording the guest's arrival without its disks", reason=str(error))
         return _state(machine, state_pb2.MACHINE_PHASE_RUNNING)
+
+
+async def _last_words(end: state_pb2.MachineEnd.ValueType, machine: machine_pb2.Machine, files: DomainFiles) -> str:
+    """Of a QEMU that crashed, to be appended to the message: its log goes with the pod."""
+    if end != state_pb2.MACHINE_END_CRASHED:
+        return ""
+    words = await asyncio.to_thread(last_words, files.log_of(machine.namespace, machine.name))
+    return f"; QEMU wrote last: {words}" if words else ""
 
 
 def _end(records: RecordFolder, end: state_pb2.MachineEnd.ValueType, message: str, *, failed_disk: str = "") -> None:
