@@ -11,7 +11,7 @@ from tests.e2e.guests import observed, running
 from tests.e2e.migrations import migratable, migrate
 
 _LABEL, _HEARTBEAT = "kubevirt.io/schedulable", "kubevirt.io/heartbeat"  # each handler repeats them every minute
-_YOUNG = 20.0  # seconds
+_YOUNG = 40.0  # seconds; the target pod is there in a few
 
 
 @contextmanager

@@ -59,7 +59,7 @@ REFUSED: list[tuple[Change, str, str]] = [
         "domain.firmware.bootloader",
         "one of",
     ),
-    (efi(), "domain.firmware.bootloader.efi.secureBoot", "'nothing, which means true,' is not allowed, use false"),
+    (efi(), "domain.firmware.bootloader.efi.secureBoot", "is not set, which means true and is not allowed, use false"),
     (efi(secureBoot=True), "domain.firmware.bootloader.efi.secureBoot", "True is not allowed, use false"),
     (efi(secureBoot=False, persistent=True), "domain.firmware.bootloader.efi.persistent", "use false"),
     (

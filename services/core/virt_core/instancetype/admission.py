@@ -26,7 +26,7 @@ from virt_core.instancetype.topology import (
 )
 from virt_core.objects.paths import at, put
 from virt_core.objects.quantity import parse_quantity
-from virt_core.validation.refusal import Refusal, Refusals, one_of, refused, unless, within
+from virt_core.validation.refusal import Refusal, Refusals, one_of, refused, refused_switch, unless, within
 from virt_core.vmi.instance import read_spec
 from virt_core.vmi.rules.check import spec_refusals
 from virt_core.vmi.template import metadata_refusals
@@ -143,8 +143,7 @@ def _older_firmware(firmware: Body) -> Refusals:
     if firmware.get("preferredEfi") is not None:
         return
     if secure or (secure is None and firmware.get("preferredUseEfi")):
-        value = "nothing, which means true," if secure is None else secure
-        yield refused("firmware.preferredUseSecureBoot", value, "false: this release has no secure boot")
+        yield refused_switch("firmware.preferredUseSecureBoot", secure, "false: this release has no secure boot")
 
 
 def _is_quantity(value: Any) -> bool:

@@ -80,6 +80,13 @@ def refused(field: str, value: object, allowed: str) -> Refusal:
     return Refusal(below_spec(field), f"{shown} is not allowed, use {allowed}")
 
 
+def refused_switch(field: str, value: bool | None, allowed: str) -> Refusal:
+    """A switch that must be off is on, or not set and on by KubeVirt's default."""
+    if value is not None:
+        return refused(field, value, allowed)
+    return Refusal(below_spec(field), f"is not set, which means true and is not allowed, use {allowed}")
+
+
 def below_spec(path: str) -> str:
     """The path as the user writes it."""
     return f"spec.{path}" if path else "spec"

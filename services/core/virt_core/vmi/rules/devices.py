@@ -14,6 +14,7 @@ from virt_core.validation.refusal import (
     matching_if_set,
     one_of,
     refused,
+    refused_switch,
     unique,
     unless,
     within,
@@ -54,8 +55,7 @@ def device_refusals(spec: VmiSpec) -> Refusals:
     if devices.watchdog is not None:
         yield from _watchdog(devices.watchdog)
     if devices.tpm is not None and devices.tpm.enabled is not False:
-        value = "nothing, which means true," if devices.tpm.enabled is None else devices.tpm.enabled
-        yield refused(f"{path}.tpm.enabled", value, "false: this release has no TPM")
+        yield refused_switch(f"{path}.tpm.enabled", devices.tpm.enabled, "false: this release has no TPM")
     if devices.video is not None:
         yield from one_of(f"{path}.video.type", devices.video.type, _CARDS)
         if devices.autoattach_graphics_device is False:

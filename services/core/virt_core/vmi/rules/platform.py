@@ -17,6 +17,7 @@ from virt_core.validation.refusal import (
     matching_if_set,
     one_of,
     refused,
+    refused_switch,
     unless,
     within,
 )
@@ -95,8 +96,7 @@ def _bootloader(firmware: Firmware) -> Refusals:
     if efi is None:
         return
     if efi.secure_boot is not False:
-        value = "nothing, which means true," if efi.secure_boot is None else efi.secure_boot
-        yield refused(f"{path}.efi.secureBoot", value, "false: this release has no secure boot")
+        yield refused_switch(f"{path}.efi.secureBoot", efi.secure_boot, "false: this release has no secure boot")
     yield from unless(not efi.persistent, f"{path}.efi.persistent", efi.persistent, "false: variables are not kept")
 
 
