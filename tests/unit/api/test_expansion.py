@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,10 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from virt_api.errors import ApiError
+from virt_api.subresources import expansion
 from virt_api.subresources.call import parse_call, parse_expand_manifest
 from virt_api.subresources.expansion import Expansion
+from virt_core.instancetype import expand as expand_module
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import (
     CONTROLLER_REVISIONS,
@@ -180,3 +183,19 @@ async def test_a_stored_one_without_matchers_stays_and_one_that_is_missing_is_no
     stored = server.put(VIRTUAL_MACHINES.path("ns"), VM)
     assert await expand_stored(client, "vm") == (200, stored)
     assert await expand_stored(client, "other") == (404, 'virtualmachines.kubevirt.io "other" not found')
+
+
+async def test_a_manifest_is_expanded_beside_the_loop_that_carries_consoles(
+    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put(VIRTUAL_MACHINE_INSTANCETYPES.path("ns"), instancetype())
+    threads = []
+
+    def recorded(*args: Any) -> Any:
+        threads.append(threading.current_thread())
+        return expand_module.expanded(*args)
+
+    monkeypatch.setattr(expansion, "expanded", recorded)
+    name = {"kind": "VirtualMachineInstancetype", "name": instancetype()["metadata"]["name"]}
+    code, _ = await expand(client, msgspec.json.encode(naming(instancetype=name)))
+    assert code == 200 and threads and threading.main_thread() not in threads

@@ -7,6 +7,7 @@ virt_core/instancetype/expand.py expands; here the objects that the VirtualMachi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +106,8 @@ class Expansion:
             configuration = self._configuration.current
             if configuration is None:
                 raise ServiceUnavailable(f"nothing is expanded without it: {self._configuration.unknown}", call.details)
-            result = expanded(vm, chosen_of(vm, call.namespace, found), configuration)
+            # Beside the loop: a manifest of 6 MiB takes more than a second.
+            result = await asyncio.to_thread(expanded, vm, chosen_of(vm, call.namespace, found), configuration)
             if not result.refusals:
                 return result.vm
             wrong = list(result.refusals)
