@@ -133,10 +133,23 @@ async def test_what_cannot_be_used_is_named(
             pytest.fail("connected")
 
 
-async def test_the_way_of_the_kubeconfig_is_taken_to_a_name_of_the_certificate(tmp_path: Path) -> None:
+def from_python_3_13(*args: Any, **parameters: Any) -> ssl.SSLContext:
+    """The context that Python makes by default from that version on."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(parameters.get("cafile"), parameters.get("capath"), parameters.get("cadata"))
+    made.verify_flags |= ssl.VERIFY_X509_STRICT
+    return made
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_the_way_of_the_kubeconfig_is_taken_to_a_name_of_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strict: bool
+) -> None:
     folder = Authority("cluster").write_leaf(tmp_path / "leaf", "kubernetes", "kubernetes")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    if strict:
+        monkeypatch.setattr(ssl, "create_default_context", from_python_3_13)
     async with serving(tls) as (address, _):
         path = write(tmp_path / "config", "a", f"https://{address}", {})
         config = json.loads(path.read_text())
