@@ -89,7 +89,7 @@ def _mounts(proc: str) -> Iterator[str]:
 
 def _processes(node: Node) -> Iterator[str]:
     """Command lines; a process that has ended and that nobody has waited for is a zombie."""
-    for line in in_node(node.number, "ps", "ax", "-o", "stat=,args=").splitlines():
+    for line in in_node(node.number, "ps", "axww", "-o", "stat=,args=").splitlines():
         state, _, command = line.strip().partition(" ")
         words = command.split()
         if words and Path(words[0]).name not in _OWN:
@@ -111,5 +111,6 @@ def _files(node: Node, folders: tuple[str, ...]) -> Iterator[str]:
 
 def _cgroups(node: Node) -> Iterator[str]:
     for tree in cgroups.trees():
-        for folder, _, _ in os.walk(tree / CGROUP / node.name):
-            yield str(Path(folder).relative_to(cgroups.ROOT))
+        own = tree / CGROUP / node.name
+        for folder, _, _ in os.walk(own):
+            yield f"{tree.name}/{Path(folder).relative_to(own)}"
