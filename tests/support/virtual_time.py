@@ -43,8 +43,10 @@ class Loop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[_T]:
         call = (executor or self._threads).submit(func, *args)
         self._calls_in_threads += 1
+        result = asyncio.wrap_future(call, loop=self)
+        # After the result: a thread that loses its processor between both must not let the clock jump before it.
         call.add_done_callback(lambda _: self.call_soon_threadsafe(self._call_ended))
-        return asyncio.wrap_future(call, loop=self)
+        return result
 
     def _call_ended(self) -> None:
         self._calls_in_threads -= 1

@@ -32,9 +32,9 @@ ENDED = "2026-11-28 10:14:05.100+0000: shutting down, reason=crashed\n"
         (f"qemu-system-x86_64: ../../system/physmem.c:2671: {ASSERTED}\n", f"../../system/physmem.c:2671: {ASSERTED}"),
         ("2026-11-28T10:14:05.000001Z qemu-system-x86_64: cannot set up guest memory\n", "cannot set up guest memory"),
         ("free(): invalid pointer\nAborted\n", "free(): invalid pointer; Aborted"),
-        ("first\nsecond\n\n  \nthird\nfourth\n", "second; third; fourth"),
+        ("first\nsecond\n\n  \nthird\nfourth\n", "third; fourth"),
         ("a guest's \x1b[31mcolours\x00\r\u202e\n", "a guest's  [31mcolours"),
-        ("x" * 200 + "\n" + "y" * 200 + "\n", "x" * 98 + "; " + "y" * 200),
+        ("x" * 199 + "\n" + "y" * 201 + "\n", "x" * 199 + "; " + "y" * 200),
     ],
 )
 @pytest.mark.parametrize("ended", ["", ENDED])
@@ -45,7 +45,7 @@ def test_only_what_qemu_wrote_after_its_command_is_kept(written: str, words: str
 def test_the_end_of_a_log_is_read_however_long_it_is(tmp_path: Path) -> None:
     log = tmp_path / "default_demo.log"
     log.write_bytes(STARTED.encode() + b"\xff noise\n" * 100_000 + b"the end\n" + ENDED.encode())
-    assert last_words(log) == "\ufffd noise; \ufffd noise; the end"
+    assert last_words(log) == "\ufffd noise; the end"
 
 
 def test_a_log_that_cannot_be_read_has_no_words(tmp_path: Path) -> None:

@@ -12,17 +12,16 @@ import re
 from pathlib import Path
 
 _TAIL = 8192  # bytes; the command of a machine with many disks is longer, and cut
-_LINES = 3
-_LENGTH = 300  # characters of all
+_LINES, _LENGTH = 2, 200  # at most, and characters of each: its beginning says where in QEMU
 
 _OF_LIBVIRT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000: ")
 _OF_COMMAND = re.compile(r"[A-Z_]+=.*|-\w.*|.* \\")
-_BEFORE_THE_START = re.compile(r"char device redirected to |.*: warning: ")
+_NO_REASON = re.compile(r"char device redirected to |.*: warning: ")
 _TIME_AND_PROGRAM = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z )?(/usr/bin/)?qemu-system-x86_64: ")
 
 
 def last_words(log: Path) -> str:
-    """At most 300 printable characters, "" if QEMU wrote nothing or the log cannot be read. Blocks."""
+    """At most 402 printable characters, "" if QEMU wrote nothing or the log cannot be read. Blocks."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
@@ -36,6 +35,6 @@ def words_in(tail: str) -> str:
     lines = [
         "".join(letter if letter.isprintable() else " " for letter in _TIME_AND_PROGRAM.sub("", line, count=1)).strip()
         for line in tail.split("\n")
-        if not (_OF_LIBVIRT.match(line) or _OF_COMMAND.fullmatch(line) or _BEFORE_THE_START.match(line))
+        if not (_OF_LIBVIRT.match(line) or _OF_COMMAND.fullmatch(line) or _NO_REASON.match(line))
     ]
-    return "; ".join([line for line in lines if line][-_LINES:])[-_LENGTH:]
+    return "; ".join([line[:_LENGTH] for line in lines if line][-_LINES:])
