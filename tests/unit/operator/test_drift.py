@@ -12,7 +12,7 @@ from virt_core.testing.patches import json_patch
 from virt_operator.change.plan import plan
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.actions import Compare, Replace
-from virt_operator.suite.drift import part_difference, replacement
+from virt_operator.suite.drift import difference, part_difference, replacement
 from virt_operator.suite.observed import Comparison, Observed, OwnedObject
 from virt_operator.suite.repairs import after_repair
 
@@ -116,6 +116,25 @@ def test_defaults_and_allocations_of_the_api_server_are_no_difference() -> None:
     made["metadata"]["resourceVersion"] = "9"
     assert part_difference(made, live) is None
     assert part_difference({**made, "spec": {**made["spec"], "clusterIP": "10.96.0.7"}}, live) == ".spec.clusterIP"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "where"),
+    [
+        ({"on": True}, {"on": 1}, ".spec.on"),
+        ({"deep": [{"on": True, "off": False}]}, {"deep": [{"on": True, "off": 0}]}, ".spec.deep[0].off"),
+        ({"count": 1}, {"count": True}, ".spec.count"),
+        ({"empty": {}, "none": [], "off": False, "zero": 0, "text": ""}, {}, None),
+        ({"some": {"on": True}}, {}, ".spec.some"),
+        ({"some": {"on": True}}, {"some": []}, ".spec.some"),
+        ({"some": []}, {"some": {}}, ".spec.some"),
+        ({"a": 1, "b": {"c": 2}}, {"b": {"c": 2, "d": 3}, "a": 1, "e": 4}, None),
+    ],
+    ids=str,
+)
+def test_a_difference_is_found_where_it_is_and_true_is_not_one(wanted: Body, found: Body, where: str | None) -> None:
+    desired: Body = {"kind": "Service", "metadata": {}, "spec": wanted}
+    assert difference(desired, {"metadata": {}, "spec": found}) == where
 
 
 def test_an_object_that_each_write_changes_is_repaired_ever_less_often_and_named() -> None:

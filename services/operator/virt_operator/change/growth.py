@@ -7,7 +7,6 @@ rollback. If a role lost a rule, components of the old release would stop workin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from virt_operator.change.versions import is_older
@@ -61,7 +60,9 @@ def _definition(desired: Body, live: Body) -> Body:
 
 def _merged(wanted: Any, found: Any, *, keep: bool) -> Any:
     """A deep merge. On conflicts `wanted` wins, or `found` with `keep`."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+    if wanted == found:
+        return found if keep else wanted
+    if isinstance(wanted, dict) and isinstance(found, dict):
         both = {key: _merged(wanted[key], found[key], keep=keep) for key in wanted if key in found}
         return {**found, **wanted, **both}
     if _is_versions(wanted) and _is_versions(found):
@@ -80,5 +81,5 @@ def _is_versions(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(version, Mapping) and "schema" in version for version in value)
+        and all(isinstance(version, dict) and "schema" in version for version in value)
     )

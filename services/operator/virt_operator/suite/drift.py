@@ -10,9 +10,10 @@ Compares contents, not stored generations: a restarted operator writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from virt_core.objects.patch import Operation
 
 from virt_operator.strategy import marks
@@ -20,6 +21,7 @@ from virt_operator.strategy.ref import Body
 from virt_operator.suite.observed import PARTS, OwnedObject
 
 _ABSENT = object()
+_EMPTY: tuple[Any, ...] = ({}, [], False, 0, "")
 _POD_TEMPLATE = ".spec.template."
 
 
@@ -68,35 +70,33 @@ def part_difference(made: Body, live: OwnedObject) -> str | None:
 
 
 def _unequal(path: str, wanted: Any, found: Any) -> str | None:
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+    if _same(wanted, found):
+        return None
+    if isinstance(wanted, dict) and isinstance(found, dict):
         keys = dict.fromkeys((*wanted, *found))
         return _first(_unequal(f"{path}.{key}", wanted.get(key, _ABSENT), found.get(key, _ABSENT)) for key in keys)
     if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         pairs = enumerate(zip(wanted, found, strict=True))
         return _first(_unequal(f"{path}[{index}]", *pair) for index, pair in pairs)
-    return None if wanted == found and isinstance(wanted, bool) == isinstance(found, bool) else path
+    return path
 
 
 def _differs(path: str, wanted: Any, found: Any) -> str | None:
-    if isinstance(wanted, Mapping | list) and not wanted and found is _ABSENT:
-        return None  # empty and absent are the same to the API server
-    if isinstance(wanted, Mapping):
-        if not isinstance(found, Mapping):
-            return path
+    if _same(wanted, found):
+        return None
+    if found is _ABSENT and wanted in _EMPTY:
+        return None  # the API server leaves out empty and zero values of optional fields
+    if isinstance(wanted, dict) and isinstance(found, dict):
         return _first(_differs(f"{path}.{key}", value, found.get(key, _ABSENT)) for key, value in wanted.items())
-    if isinstance(wanted, list):
+    if isinstance(wanted, list) and isinstance(found, list):
         return _differs_list(path, wanted, found)
-    same = wanted == found and isinstance(wanted, bool) == isinstance(found, bool)
-    # The API server leaves out zero values of optional fields.
-    return None if same or (found is _ABSENT and wanted in (False, 0, "")) else path
+    return path
 
 
-def _differs_list(path: str, wanted: list[Any], found: Any) -> str | None:
-    if not isinstance(found, list):
-        return path
-    if path.startswith(_POD_TEMPLATE) and all(isinstance(entry, Mapping) and "name" in entry for entry in wanted):
+def _differs_list(path: str, wanted: list[Any], found: list[Any]) -> str | None:
+    if path.startswith(_POD_TEMPLATE) and all(isinstance(entry, dict) and "name" in entry for entry in wanted):
         # Containers, volumes and variables merge by name: admission may add its own.
-        by_name = {entry.get("name"): entry for entry in found if isinstance(entry, Mapping)}
+        by_name = {entry.get("name"): entry for entry in found if isinstance(entry, dict)}
         return _first(
             _differs(f"{path}[{entry['name']}]", entry, by_name.get(entry["name"], _ABSENT)) for entry in wanted
         )
@@ -104,6 +104,18 @@ def _differs_list(path: str, wanted: list[Any], found: Any) -> str | None:
         return path
     pairs = zip(wanted, found, strict=True)
     return _first(_differs(f"{path}[{index}]", entry, other) for index, (entry, other) in enumerate(pairs))
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    """Whether they are the same JSON. Without a step for each value: definitions have ten thousands of them.
+
+    For Python, and not in JSON, true is 1.
+    """
+    if wanted != found:
+        return False
+    if isinstance(wanted, dict | list):
+        return msgspec.json.encode(wanted, order="deterministic") == msgspec.json.encode(found, order="deterministic")
+    return isinstance(wanted, bool) == isinstance(found, bool)
 
 
 def _first(differences: Iterable[str | None]) -> str | None:
