@@ -38,7 +38,7 @@ from virt_operator.reconcile.status import patch_of, status_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.operator_objects import operator_objects
-from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.strategy.ref import KINDS, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action
 from virt_operator.suite.hypervisor import Hypervisor
@@ -59,6 +59,7 @@ from virt_operator.suite.plan import Plan
 from .kubelets import DAEMON_SET, Kubelets
 from .kubelets import DEPLOYMENTS as DEPLOYMENT_REFS
 from .launchers import Launchers, executor
+from .owned_objects import OwnedObjects
 from .probed_handlers import ProbedHandlers
 from .prometheus import PrometheusOperator
 from .releases import config_map_of, release_of
@@ -101,11 +102,11 @@ class World:
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
     repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
-    decoded: dict[Ref, OwnedObject] = field(default_factory=dict)
-    """Last version of each object that was read; the operator's inventory keeps these as well."""
+    labelled: OwnedObjects = field(init=False)
 
     def __post_init__(self) -> None:
         self.repairs = Repaired(lambda: self.now)
+        self.labelled = OwnedObjects(self.server.store)
         self.authority = AuthorityWatch(self.client, "kubevirt")
         made = authority_data(Authority(new_authority(datetime.now(UTC), DEFAULT.authority.duration)))
         data = {key: value for key, value in made.items() if value is not None}
@@ -166,20 +167,7 @@ class World:
     @property
     def owned(self) -> dict[Ref, OwnedObject]:
         """Everything with the suite's label."""
-        found = {}
-        for kind, resource in KINDS.items():
-            for body in self._select(Place.parse(resource.path())):
-                meta = body["metadata"]
-                if meta.get("labels", {}).get(labels.MANAGED_BY) == MANAGED_BY_OPERATOR:
-                    ref = Ref(kind, meta.get("namespace", ""), meta["name"])
-                    found[ref] = self._read(ref, body)
-        return found
-
-    def _read(self, ref: Ref, body: Body) -> OwnedObject:
-        known = self.decoded.get(ref)
-        if known is None or known.metadata.resource_version != body["metadata"]["resourceVersion"]:
-            known = self.decoded[ref] = _decoded(body, OwnedObject)
-        return known
+        return self.labelled.by_ref
 
     @property
     def pods(self) -> tuple[PodObject, ...]:

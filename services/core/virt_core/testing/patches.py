@@ -5,9 +5,10 @@ Pure; used by store.py and by tests of planned patches.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 
 class PatchFailed(Exception):
@@ -20,7 +21,7 @@ def json_patch(document: Any, operations: Iterable[Mapping[str, Any]]) -> Any:
     Raises:
         PatchFailed: one of them cannot be applied, so none is.
     """
-    document = copy.deepcopy(document)
+    document = _copy(document)
     for operation in operations:
         parts = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
         try:
@@ -36,11 +37,11 @@ def json_patch(document: Any, operations: Iterable[Mapping[str, Any]]) -> Any:
 def _apply(target: Any, last: str, operation: Mapping[str, Any]) -> None:
     op = operation["op"]
     if op == "add" and isinstance(target, list):
-        target.insert(len(target) if last == "-" else int(last), copy.deepcopy(operation["value"]))
+        target.insert(len(target) if last == "-" else int(last), _copy(operation["value"]))
         return
     key = int(last) if isinstance(target, list) else last
     if op == "add":
-        target[key] = copy.deepcopy(operation["value"])
+        target[key] = _copy(operation["value"])
         return
     if op == "test" and isinstance(target, dict):
         target = {key: None, **target}  # the API server's library takes an absent key as null
@@ -49,7 +50,7 @@ def _apply(target: Any, last: str, operation: Mapping[str, Any]) -> None:
         if old != operation["value"]:
             raise ValueError(last)
     elif op == "replace":
-        target[key] = copy.deepcopy(operation["value"])
+        target[key] = _copy(operation["value"])
     elif op == "remove":
         del target[key]
     else:
@@ -58,12 +59,22 @@ def _apply(target: Any, last: str, operation: Mapping[str, Any]) -> None:
 
 def merge_patch(document: Any, patch: Any) -> Any:
     """`document` after the merge patch; it is itself left alone."""
+    return _copy(_merged(document, patch))
+
+
+def _merged(document: Any, patch: Any) -> Any:
+    """Shares what has not changed with `document`."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
+        return patch
     merged = dict(document) if isinstance(document, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return copy.deepcopy(merged)
+            merged[key] = _merged(merged.get(key), value)
+    return merged
+
+
+def _copy(document: Any) -> Any:
+    """Of JSON, several times as fast as copy.deepcopy."""
+    return msgspec.json.decode(msgspec.json.encode(document))

@@ -6,6 +6,7 @@ Called by api_server.py for requests, and by tests in place of kubelets and othe
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,6 +46,7 @@ class Store:
     def __init__(self) -> None:
         self._history = History()
         self._objects: dict[Place, Object] = {}
+        self._places: defaultdict[tuple[str, str], dict[Place, None]] = defaultdict(dict)  # by root and plural
 
     @property
     def version(self) -> int:
@@ -58,7 +60,8 @@ class Store:
 
     def select(self, collection: Place, matches: Matches) -> list[Object]:
         """All objects of the collection that match, by namespace and name."""
-        found = [place for place, body in self._objects.items() if collection.holds(place) and matches(body)]
+        places = self._places[collection.root, collection.plural]
+        found = [place for place in places if collection.holds(place) and matches(self._objects[place])]
         return [self._objects[place] for place in sorted(found, key=lambda place: (place.namespace, place.name))]
 
     def get(self, place: Place) -> Object:
@@ -180,11 +183,12 @@ class Store:
         self._history.version += 1
         after = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
         self._objects[place] = after
+        self._places[place.root, place.plural][place] = None
         self._history.add(place, before, after)
         return after
 
     def _remove(self, place: Place, last: Object) -> None:
-        del self._objects[place]
+        del self._objects[place], self._places[place.root, place.plural][place]
         self._history.version += 1
         self._history.add(place, last, None)
 
