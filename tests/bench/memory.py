@@ -1,5 +1,5 @@
-"""Memory of each process of the suite, and of launcher pods with their containerd shims. `python -m tests.bench
-weights`."""
+"""Memory of each process of the suite, of all of them, and of launcher pods with their containerd shims.
+`python -m tests.bench weights`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from tests.bench.machines import guestless
 from tests.e2e.cluster import NAMESPACE, get, processes
 from tests.e2e.guests import running
 
-MACHINES = 4
+MACHINES = 10
 BESIDES = "virt-launcher pod besides QEMU, shim included"
+SUITE = "the suite's {} processes, sum"
+_NOT_OURS = ("pause", "containerd-shim")
 
 
 def weights() -> dict[str, float]:
-    """Memory by process, `MACHINES` guestless machines being on one node."""
+    """Memory by process, half of `MACHINES` guestless machines being on each of two nodes."""
     found = _measure()
-    print(f"PSS by process, {MACHINES} VMs on the node, MiB: mean")
+    print(f"PSS by process, {MACHINES} VMs on two nodes, MiB: mean")
     for name, weight in found.items():
         print(f"  {name:48} {weight:7.1f}")
     return found
@@ -25,9 +27,10 @@ def weights() -> dict[str, float]:
 
 def _measure() -> dict[str, float]:
     bodies = [guestless(f"weight{number}") for number in range(MACHINES)]
-    for body in bodies:
-        body["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "node1"}
+    for number, body in enumerate(bodies):
+        body["spec"]["nodeSelector"] = {"kubernetes.io/hostname": f"node{1 + number % 2}"}
     weighed: dict[str, list[float]] = {}
+    suite: list[float] = []
     with running(*bodies):
         launchers = get("pods", "-l", "kubevirt.io=virt-launcher")["items"]
         for pod in get("pods", "-n", NAMESPACE)["items"] + launchers:
@@ -35,9 +38,12 @@ def _measure() -> dict[str, float]:
             parts = {f"{component}: {name}": weight for name, weight in _parts(pod["metadata"]["uid"])}
             if component == "virt-launcher":
                 parts[BESIDES] = sum(weight for name, weight in parts.items() if "qemu-system" not in name)
+            else:
+                suite += [weight for name, weight in parts.items() if not name.endswith(_NOT_OURS)]
             for name, weight in parts.items():
                 weighed.setdefault(name, []).append(weight)
-    return {name: round(statistics.mean(values), 1) for name, values in sorted(weighed.items())}
+    means = {name: round(statistics.mean(values), 1) for name, values in sorted(weighed.items())}
+    return {**means, SUITE.format(len(suite)): round(sum(suite), 1)}
 
 
 def _parts(pod_uid: str) -> list[tuple[str, float]]:
