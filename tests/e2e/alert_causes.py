@@ -25,6 +25,11 @@ def _suite(*arguments: str, stdin: str | None = None) -> str:
     return kubectl("-n", NAMESPACE, *arguments, stdin=stdin)
 
 
+def _pods(component: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io={component}")["items"]
+    return found
+
+
 def _patch(workload: str, spec: dict[str, Any]) -> None:
     _suite("patch", workload, "-p", json.dumps({"spec": {"template": {"spec": spec}}}))
 
@@ -35,6 +40,7 @@ def operator_away() -> Iterator[None]:
     replicas = str(get("-n", NAMESPACE, "deployment", "virt-operator")["spec"]["replicas"])
     _suite("scale", OPERATOR, "--replicas=0")
     try:
+        until(lambda: not _pods("virt-operator"), "the last virt-operator to end")  # it repairs until then
         yield
     finally:
         _suite("scale", OPERATOR, f"--replicas={replicas}")
@@ -79,7 +85,7 @@ def handler_without_image() -> Iterator[None]:
     with operator_away():
         containers = [{"name": "virt-handler", "image": f"{os.environ['REGISTRY']}/nothing:none"}]
         _patch("daemonset/virt-handler", {"containers": containers})
-        old = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"][0]["metadata"]["name"]
+        old = _pods("virt-handler")[0]["metadata"]["name"]
         _suite("delete", "pod", old, "--wait=false")  # the DaemonSet replaces only what is deleted
         yield
 

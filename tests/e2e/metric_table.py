@@ -18,14 +18,11 @@ EMPTY = {
 }
 """Labels without a value, of a guest without annotations, agent and binding plugin."""
 
-AGENT = "the guest has no agent"
 UNSEEN = {
     "kubevirt_operator_upgrade_step": "no operation is in progress",
     "kubevirt_operator_upgrade_step_started_timestamp_seconds": "no operation is in progress",
     "kubevirt_vnc_active_connections": "nobody looks at a display",
     "kubevirt_portforward_active_tunnels": "nobody forwards a port",
-    "kubevirt_vmi_filesystem_capacity_bytes": AGENT,
-    "kubevirt_vmi_filesystem_used_bytes": AGENT,
 }
 """What the guest of watched.py has no series of, and why."""
 

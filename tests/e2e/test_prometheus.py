@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from localcluster.console import Console
 
 from tests.e2e.cluster import ROOT, until
+from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest
 from tests.e2e.metric_table import labels_of, wrong
 from tests.e2e.scraped import COMPONENTS, JOB, PLAIN, UNKNOWN, VERIFIED, pods, scraped
@@ -20,11 +20,13 @@ from tests.e2e.virtual_machines import has, request
 from tests.e2e.watched import (
     NAME,
     SELECTED,
+    agent_started,
     expect,
     is_one,
     is_something,
     is_zero,
     migrates,
+    migration_fails,
     status,
     transition,
     watched,
@@ -57,9 +59,9 @@ def guest(prometheus: Prometheus) -> Iterator[Guest]:
 
 
 @pytest.fixture
-async def console(guest: Guest) -> AsyncIterator[None]:
-    async with Console.open(Path(os.environ["KUBECONFIG"]), "default", guest.name):
-        yield
+async def console(guest: Guest) -> AsyncIterator[Shell]:
+    async with Shell.of(guest) as shell:
+        yield shell
 
 
 def test_every_pod_of_every_component_is_scraped_by_https(prometheus: Prometheus) -> None:
@@ -90,9 +92,12 @@ def test_certificates_are_of_the_suites_authority_and_nothing_is_said_without_tl
 
 
 async def test_values_follow_a_guest_that_is_paused_migrated_stopped_and_started(
-    prometheus: Prometheus, guest: Guest, console: None
+    prometheus: Prometheus, guest: Guest, console: Shell
 ) -> None:
     expect(prometheus, f'kubevirt_console_active_connections{{vmi="{NAME}"}}', is_one)
+    await agent_started(console)
+    expect(prometheus, f'kubevirt_vmi_status_addresses{{name="{NAME}", interface_name!=""}}', is_one)
+    expect(prometheus, f"kubevirt_vmi_filesystem_used_bytes{SELECTED}", is_something)
     cpu = f"kubevirt_vmi_cpu_usage_seconds_total{SELECTED}"
     before = expect(prometheus, cpu, is_something)
     expect(prometheus, cpu, lambda seconds: seconds > before)
@@ -105,6 +110,7 @@ async def test_values_follow_a_guest_that_is_paused_migrated_stopped_and_started
     guest.command("unpause")
     expect(prometheus, status("running"), is_one)
     expect(prometheus, transition("running"), lambda moment: moment > since)
+    migration_fails(prometheus)
     migrates(prometheus, guest)
     request(NAME, "stop")
     expect(prometheus, status("stopped"), is_one)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.e2e.claims import shared_claim
 from tests.e2e.cluster import apply, until
+from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest, image
 from tests.e2e.migrations import ended, migratable, migration, policy
 from tests.e2e.virtual_machines import existing, has, vm_of
@@ -22,9 +23,10 @@ def watched() -> Iterator[Guest]:
     body = migratable(NAME)
     body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["initrdPath"] = "/boot/initrd-with-agent"
     body["spec"]["domain"]["devices"]["disks"] = [
-        {"name": name, "disk": {"bus": "virtio"}} for name in ("root", "data")
+        {"name": name, "disk": {"bus": "virtio"}} for name in ("seed", "root", "data")
     ]
     body["spec"]["volumes"] = [
+        {"name": "seed", "cloudInitNoCloud": {"userData": "#cloud-config\n"}},
         {"name": "root", "containerDisk": {"image": image("guest-disk")}},
         {"name": "data", "persistentVolumeClaim": {"claimName": NAME}},
     ]
@@ -69,6 +71,21 @@ def status(word: str) -> str:
 def transition(group: str) -> str:
     """When it came into a group of states; 0 if it is in another."""
     return f"kubevirt_vm_{group}_status_last_transition_timestamp_seconds{SELECTED}"
+
+
+async def agent_started(shell: Shell) -> None:
+    """The guest tells of its only file system, the seed's, and of its network card."""
+    await shell.run("mkdir -p /mnt; mount -t iso9660 /dev/vda /mnt")
+    await shell.type("/agent/start >/tmp/agent.log 2>&1 &")
+
+
+def migration_fails(prometheus: Prometheus) -> None:
+    """It would take longer than it may."""
+    name = "watched-in-vain"
+    with policy(NAME, bandwidthPerMigration="1Mi", completionTimeoutPerGiB=1):
+        apply(migration(name, NAME))
+        assert ended(name, 120)["phase"] == "Failed"
+    expect(prometheus, f'kubevirt_vmi_migration_failed{{vmim="{name}"}}', is_one)
 
 
 def migrates(prometheus: Prometheus, guest: Guest) -> None:
