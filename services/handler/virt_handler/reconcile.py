@@ -127,6 +127,7 @@ class Machines:
         pods = pods_on_node(vmi, self._node) if vmi is not None else ()
         if vmi is None or not pods:
             self._passes.forget(key)
+            self._specs.forget(key)
             return
         self._passes.count(key)
         retries: list[Retry] = []

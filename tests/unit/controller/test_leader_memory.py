@@ -42,7 +42,13 @@ from tests.support.held import entries
 from tests.support.patience import PATIENCE
 
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent")
-MODULES = ("virt_controller", "virt_core.kube.queue", "virt_core.kube.reflector", "virt_core.metrics")
+MODULES = (
+    "virt_controller",
+    "virt_core.kube.queue",
+    "virt_core.kube.reflector",
+    "virt_core.metrics",
+    "virt_core.vmi.accepted",
+)
 READY = {"type": "Ready", "status": "True"}
 RUNNING = {
     "phase": "Running",

@@ -28,11 +28,16 @@ WINDOWS = {
 
 
 def vmi(
-    change: dict[str, Any] | None = None, *, uid: str = "u", generation: int = 1, phase: str = "Scheduling"
+    change: dict[str, Any] | None = None,
+    *,
+    name: str = "g",
+    uid: str = "u",
+    generation: int = 1,
+    phase: str = "Scheduling",
 ) -> VirtualMachineInstance:
     """The minimal VMI with a merge patch to its spec."""
     stored = {
-        "metadata": {"name": "g", "uid": uid, "generation": generation},
+        "metadata": {"name": name, "uid": uid, "generation": generation},
         "spec": merge_patch(MINIMAL, change or {}),
         "status": {"phase": phase},
     }
@@ -158,16 +163,27 @@ def test_an_object_is_parsed_once(parsed: list[msgspec.Raw]) -> None:
 
 def test_another_object_or_spec_is_parsed_again_and_another_generation_alone_is_not(parsed: list[msgspec.Raw]) -> None:
     specs = AcceptedSpecs()
-    for other in (vmi(), vmi(uid="v"), vmi(generation=2), vmi({"hostname": "other"}, generation=3)):
+    for other in (vmi(), vmi(generation=2), vmi(uid="v"), vmi({"hostname": "other"}, uid="v", generation=3)):
         specs.of(other, NONE)
     assert len(parsed) == 3
 
 
 def test_the_cache_is_bounded(parsed: list[msgspec.Raw]) -> None:
     specs = AcceptedSpecs(kept=2)
-    for uid in ("a", "b", "a", "c", "a", "b"):
-        specs.of(vmi(uid=uid), NONE)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        specs.of(vmi(name=name), NONE)
     assert len(parsed) == 4  # b was looked at least when c came
+
+
+def test_one_that_has_gone_is_forgotten(parsed: list[msgspec.Raw]) -> None:
+    specs = AcceptedSpecs()
+    specs.of(vmi(), NONE)
+    specs.forget(vmi(name="other").key)
+    specs.of(vmi(), NONE)
+    assert len(parsed) == 1
+    specs.forget(vmi().key)
+    specs.of(vmi(), NONE)
+    assert len(parsed) == 2
 
 
 def test_what_the_cluster_allows_now_is_not_held_against_a_guest_that_was_started() -> None:

@@ -21,7 +21,13 @@ from .fake_launcher import DirectConnections
 from .fake_migration import MigratingLauncher, Network
 from .node import VMIS, handler
 
-MODULES = ("virt_handler", "virt_core.kube.queue", "virt_core.kube.reflector", "virt_core.metrics")
+MODULES = (
+    "virt_handler",
+    "virt_core.kube.queue",
+    "virt_core.kube.reflector",
+    "virt_core.metrics",
+    "virt_core.vmi.accepted",
+)
 
 
 def held(machines: Machines) -> Counter[str]:

@@ -168,6 +168,8 @@ class MigrationReconciler:
         phase, configuration = job.status.phase, caches.configuration.current
         if phase is MigrationPhase.RUNNING and observed.state is not None and configuration is not None:
             return replace(observed, spec=self._specs.of(vmi, configuration))
+        if phase.final:
+            self._specs.forget(job.vmi_key)
         if phase.final or observed.state is not None or job.metadata.deletion_timestamp is not None:
             return observed
         if configuration is None:

@@ -79,6 +79,7 @@ class VmiReconciler:
         """A pass: observe, plan, execute. Returns the seconds after which to reconcile again, or None."""
         vmi = self._caches.vmis.get(key)
         if vmi is None:
+            self._specs.forget(key)
             self._refusals.forget(key)
             self._migrations_over.look(key, None)
             self._ready.look(key, None)
@@ -144,6 +145,7 @@ class VmiReconciler:
             created = replace(observed, spec=spec, claims=claims, refusal=refusal, rules=rules)
             return replace(created, launcher_default=default)
         self._refusals.forget(vmi.key)
+        self._specs.forget(vmi.key)  # of no use any more once there is a pod
         events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
         found = {node: self._nodes.trouble(node) for node in {pod.spec.node_name, *active.values()} if node}
         troubles = {node: trouble for node, trouble in found.items() if trouble is not None}

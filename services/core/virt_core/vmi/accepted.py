@@ -28,7 +28,7 @@ from virt_core.vmi.spec.volumes import Network
 
 _NOT_STARTED = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
 _ENDS = re.compile(r"(?=[.\[])|$")  # of the paths that lead to a field
-_KEPT = 1024  # results per process: more than guests on a node; the controller needs a spec only until it has a pod
+_KEPT = 1024  # results per process: more than guests on a node
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,7 @@ def _beside(unsupported: tuple[Refusal, ...], raw: Any, configuration: Configura
 
 @dataclass(frozen=True, slots=True)
 class _Result:
+    uid: str
     raw: bytes
     configuration: Configuration
     started: bool
@@ -127,32 +128,40 @@ class _Result:
 
 
 class AcceptedSpecs:
-    """A cache of the results of `accept` by UID, so that a spec is parsed once and not in every pass.
+    """A cache of the results of `accept`, so that a spec is parsed once and not in every pass.
 
     An unchanged spec is recognized by its JSON. The generation does not help: a VMI has no status subresource, so each
     write of its status increments it.
     """
 
     def __init__(self, kept: int = _KEPT) -> None:
-        self._results: OrderedDict[str, _Result] = OrderedDict()
+        self._results: OrderedDict[tuple[str, str], _Result] = OrderedDict()
         self._kept = kept
 
     def of(self, vmi: VirtualMachineInstance, configuration: Configuration) -> AcceptedSpec | RefusedSpec:
         """The VMI's spec. After the guest has been started, a change of the configuration cannot refuse it."""
-        uid, raw = vmi.metadata.uid, bytes(vmi.raw_spec)
+        key, uid, raw = vmi.key, vmi.metadata.uid, bytes(vmi.raw_spec)
         started = vmi.status.phase not in _NOT_STARTED
-        result = self._results.get(uid)
-        if result is None or result.raw != raw or not _holds(result, configuration, started=started):
+        result = self._results.get(key)
+        if (
+            result is None
+            or (result.uid, result.raw) != (uid, raw)
+            or not _holds(result, configuration, started=started)
+        ):
             try:
                 spec: AcceptedSpec | RefusedSpec = accept(vmi.raw_spec, configuration, started=started)
             except UnsupportedSpec as error:
                 spec = RefusedSpec(error.refusals)
-            result = _Result(raw, configuration, started, spec)
-            self._results[uid] = result
+            result = _Result(uid, raw, configuration, started, spec)
+            self._results[key] = result
             if len(self._results) > self._kept:
                 self._results.popitem(last=False)
-        self._results.move_to_end(uid)
+        self._results.move_to_end(key)
         return result.spec
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """The VMI of this namespace and name has gone."""
+        self._results.pop(key, None)
 
 
 def _holds(result: _Result, configuration: Configuration, *, started: bool) -> bool:
