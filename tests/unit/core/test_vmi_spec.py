@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -113,3 +115,29 @@ def test_a_decoded_status_is_remembered_for_a_pass_and_not_for_every_guest_of_a_
     others = [guest(number) for number in range(1, 1000)]
     assert [other.status.node_name for other in others] == [f"node{number}" for number in range(1, 1000)]
     assert first.status == status and first.status is not status
+
+
+def test_of_a_guest_only_the_status_that_was_looked_at_last_is_remembered() -> None:
+    first = VirtualMachineInstance.of({"metadata": {"name": "g", "namespace": "ns"}, "status": {"nodeName": "node0"}})
+    status = first.status
+    assert first.with_status({"nodeName": "node1"}).status.node_name == "node1"
+    assert first.status == status and first.status is not status
+
+
+def test_statuses_are_looked_at_in_several_threads() -> None:
+    def looks(part: int) -> bool:
+        """As a scrape of all guests does, beside the loop."""
+        guests = [
+            VirtualMachineInstance.of({"metadata": {"name": f"g{part}-{number}"}, "status": {"nodeName": str(number)}})
+            for number in range(500)
+        ]
+        rounds = [[guest.status.node_name for guest in guests] for _ in range(8)]
+        return rounds == [[str(number) for number in range(500)]] * 8
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(looks, range(4)))
+    finally:
+        sys.setswitchinterval(before)

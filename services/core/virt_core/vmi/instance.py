@@ -84,9 +84,9 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _DECODED = 128
-_decoded: OrderedDict[int, tuple[msgspec.Raw, VmiStatus]] = OrderedDict()
-"""The last statuses that were looked at, by the identity of their text. A pass looks at one many times; kept for all
-guests of a cluster they would take as much memory as the texts."""
+_decoded: OrderedDict[tuple[str, str], tuple[msgspec.Raw, VmiStatus]] = OrderedDict()
+"""The status of each of the last guests that were looked at, with its text. A pass looks at one many times; kept for
+all guests of a cluster they would take as much memory as the texts."""
 
 
 class VirtualMachineInstance(RawObject, frozen=True, rename="camel"):
@@ -98,14 +98,16 @@ class VirtualMachineInstance(RawObject, frozen=True, rename="camel"):
     @property
     def status(self) -> VmiStatus:
         """The fields of the status that decisions use. A status that does not decode has the phase UNKNOWN."""
-        text, known = self.stored_status, _decoded.get(id(self.stored_status))
+        text, known = self.stored_status, _decoded.get(self.key)
         if known is not None and known[0] is text:
             return known[1]
         try:
             status = msgspec.json.decode(text, type=VmiStatus)
         except msgspec.ValidationError:
             status = VmiStatus(phase=VmiPhase.UNKNOWN)
-        _decoded[id(text)] = text, status
+        # Each step alone: a scrape looks at statuses in another thread.
+        _decoded.pop(self.key, None)
+        _decoded[self.key] = text, status
         if len(_decoded) > _DECODED:
             _decoded.popitem(last=False)
         return status
