@@ -6,13 +6,14 @@ import base64
 import json
 from typing import Any
 
-from virt_launcher.errors import AgentRefused
+from virt_launcher.errors import AgentRefused, AgentUnavailable
 
 
 class FakeAgent:
     """A guest agent: answers from a table, freezes and thaws, keeps keys and passwords.
 
     Attributes:
+        silent_after: commands that it executes without a response.
         keys: lines of authorized_keys by user; a user without the file is missing.
         passwords: all that were set, in order.
     """
@@ -22,6 +23,7 @@ class FakeAgent:
         self.freezable = True
         self.refuses: set[str] = set()
         self.hangs = False
+        self.silent_after: set[str] = set()
         self.commands: list[str] = []
         self.keys: dict[str, list[str]] = {}
         self.passwords: list[tuple[str, str]] = []
@@ -68,4 +70,6 @@ class FakeAgent:
                 returned = self.answers[name]
             case _:
                 raise AgentRefused(f"internal error: unable to execute QEMU agent command '{name}'")
+        if name in self.silent_after:
+            raise AgentUnavailable("Guest agent is not responding: Guest agent not available for now")
         return json.dumps({"return": returned})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 from virt_launcher.errors import AgentRefused, AgentUnavailable
@@ -14,6 +15,7 @@ from tests.unit.launcher.launcher_pod import LauncherPod
 
 RUNNING = state_pb2.MACHINE_PHASE_RUNNING
 FREEZE, UNFREEZE = command_pb2.Freeze(), command_pb2.Unfreeze()
+SHORT = command_pb2.Freeze(unfreeze_after=Duration(seconds=20))
 DEATHS = [(call, after) for call in range(6) for after in (False, True)]
 
 
@@ -101,11 +103,30 @@ async def test_frozen_file_systems_thaw_by_themselves_after_five_minutes(pod: La
 
 async def test_the_time_of_the_last_freeze_counts(pod: LauncherPod) -> None:
     agent = await started(pod)
-    short = command_pb2.Freeze()
-    short.unfreeze_after.FromSeconds(20)
     await pod.command(freeze=FREEZE)
-    await pod.command(freeze=short)
+    await pod.command(freeze=SHORT)
     await asyncio.sleep(21)
+    assert not agent.frozen
+
+
+async def test_what_a_freeze_without_a_response_has_frozen_thaws_in_time(pod: LauncherPod) -> None:
+    agent = await started(pod)
+    agent.silent_after.add("guest-fsfreeze-freeze")
+    with pytest.raises(Refused, match="no guest agent answers"):
+        await pod.command(freeze=SHORT)
+    assert agent.frozen
+    await asyncio.sleep(21)
+    assert not agent.frozen
+
+
+async def test_a_libvirtd_that_hangs_at_a_poll_of_the_agent_delays_no_thaw(pod: LauncherPod) -> None:
+    agent = await started(pod)
+    await pod.command(freeze=SHORT)
+    pod.hypervisor.hanging.add("is_connected")
+    pod.hypervisor.notify()
+    await asyncio.sleep(11)
+    pod.hypervisor.hanging.clear()
+    await asyncio.sleep(10)
     assert not agent.frozen
 
 

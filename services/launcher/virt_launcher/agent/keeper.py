@@ -112,6 +112,7 @@ class AgentKeeper:
             when = Timestamp()
             when.FromNanoseconds(self._wall_clock() + int((thaw_after or _DEFAULT_THAW_AFTER) * 1e9))
             self._keeper.record_thaw_at(when)
+            self._wake.set()  # to schedule the thaw, whatever becomes of this call; the poll waits for its end
             if not already:
                 _log.info("freezing the guest's file systems", thaw_at=when.ToJsonString())
                 try:
@@ -123,7 +124,6 @@ class AgentKeeper:
             if not frozen:
                 self._keeper.record_thaw_at(None)
             self._tell_frozen(frozen=frozen)
-        self._wake.set()  # to schedule the thaw
 
     async def unfreeze(self) -> None:
         """Thaw the guest's file systems.
@@ -159,7 +159,8 @@ class AgentKeeper:
             connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             _log.info("not knowing whether there is a guest agent", reason=str(error))
-            return self._settings.agent_interval
+            interval, thaw_in = self._settings.agent_interval, self._seconds_to_thaw()
+            return interval if thaw_in is None else min(interval, max(_THAW_RETRY, thaw_in))
         async with self._one_at_a_time:
             if not connected:
                 self._ask_again_at = 0.0
@@ -209,11 +210,8 @@ class AgentKeeper:
 
     async def _thaw_if_due(self) -> float | None:
         """Thaw file systems whose time is over. Returns the seconds until the next check."""
-        thaw_at = self._keeper.record.thaw_at
-        if thaw_at is None:
-            return None
-        left = (thaw_at.ToNanoseconds() - self._wall_clock()) / 1e9
-        if left > 0:
+        left = self._seconds_to_thaw()
+        if left is None or left > 0:
             return left
         try:
             await self._thaw()
@@ -221,6 +219,11 @@ class AgentKeeper:
             _log.warning("trying to thaw again", reason=str(error))
             return _THAW_RETRY
         return None
+
+    def _seconds_to_thaw(self) -> float | None:
+        """Until file systems must be thawed; None: they are not frozen."""
+        thaw_at = self._keeper.record.thaw_at
+        return None if thaw_at is None else (thaw_at.ToNanoseconds() - self._wall_clock()) / 1e9
 
     async def _thaw(self) -> None:
         _log.info("thawing the guest's file systems")
