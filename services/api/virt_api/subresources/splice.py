@@ -69,7 +69,8 @@ async def _join(socket: web.WebSocketResponse, stream: Stream, stopping: asyncio
         typed = group.create_task(_to_guest(socket, stream), name="splice: to the guest")
         shown = group.create_task(_to_client(socket, stream), name="splice: to the client")
         leaving = group.create_task(stopping.wait(), name="splice: end of the process")
-        await asyncio.wait((typed, shown, leaving), return_when=asyncio.FIRST_COMPLETED)
+        # A client that leaves while the guest takes no input is noticed by the pings only: nobody reads from it.
+        await asyncio.wait((typed, shown, leaving, pings), return_when=asyncio.FIRST_COMPLETED)
         if shown.done() and (stream_end := shown.result()) is not None:
             end = stream_end
         elif leaving.done():
@@ -83,8 +84,10 @@ async def _join(socket: web.WebSocketResponse, stream: Stream, stopping: asyncio
 
 async def _client_left(typed: asyncio.Task[End | None], shown: asyncio.Task[End | None], stream: Stream) -> End:
     """The client closes or is gone: forward its last input to the guest. Returns how the connection ended."""
-    await asyncio.wait((typed,), timeout=_FINISHING)  # the guest may not read its input
-    end = typed.result() if typed.done() else End()
+    await asyncio.wait((typed,), timeout=_FINISHING)
+    if not typed.done():
+        return End()  # the guest does not take its input
+    end = typed.result()
     if end is None:
         # The guest's side has ended; the reading task has the reason.
         return await shown or End()
@@ -120,7 +123,8 @@ async def _to_guest(socket: web.WebSocketResponse, stream: Stream) -> End | None
 
 
 async def _ping(socket: web.WebSocketResponse) -> None:
-    """Send pings without requiring pongs: a paused terminal does not read, but is alive."""
+    """Send pings without requiring pongs: a paused terminal does not read, but is alive. Returns when the client is
+    gone."""
     with contextlib.suppress(aiohttp.ClientError, ConnectionError):
         while True:
             await asyncio.sleep(_PING)
