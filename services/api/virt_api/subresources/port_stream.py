@@ -13,6 +13,7 @@ from virt_core.rpc.errors import Unavailable
 from virt_api.errors import ServiceUnavailable
 
 _DIALING = 10.0  # seconds
+_LINGERING = 10.0  # seconds for what was sent last to reach the guest after the user has left
 _PIECE = 64 * 1024  # bytes read at once
 
 
@@ -44,7 +45,9 @@ class PortStream:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             yield cls(name, reader, writer)
         finally:
-            writer.close()  # what was sent last still goes out; a guest that takes nothing is not waited for
+            writer.close()  # what was sent last still goes out; nobody waits for it
+            if writer.transport.get_write_buffer_size():  # a guest that takes nothing would keep the connection
+                asyncio.get_running_loop().call_later(_LINGERING, writer.transport.abort)
 
     async def read(self) -> bytes | None:
         """What the guest sends next, or None at its end.
