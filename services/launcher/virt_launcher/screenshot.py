@@ -1,7 +1,8 @@
 """Pictures of the guest's first display. Called by servicer.py.
 
 QEMU writes PNG to a file in the private folder, so neither libvirt's stream of an older format nor an image library is
-needed. The guest decides about the size of the display.
+needed. The guest decides about the size of the display. A QEMU that hangs, with its disk for example, holds one of
+host.py's few threads, so until it answers nobody asks again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from virt_core.conventions.screenshot import LARGEST_PICTURE
 from virt_launcher.domain import guest
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
-from virt_launcher.errors import CommandRefused
+from virt_launcher.errors import CommandRefused, HypervisorUnavailable
 from virt_launcher.settings import Settings
+from virt_launcher.statistics import InCall
 
 _TIMEOUT = 30.0  # seconds
 
@@ -26,6 +28,7 @@ class Screenshots:
         self._path = DomainFiles.below(settings.state_folder).screenshot
         self._host = host
         self._one_at_a_time = asyncio.Lock()
+        self._call = InCall()
 
     async def take(self) -> bytes:
         """A picture as PNG.
@@ -33,11 +36,13 @@ class Screenshots:
         Raises:
             CommandRefused: the picture is too large.
             HypervisorRefused: there is no display, or it shows nothing.
-            HypervisorUnavailable: libvirtd does not answer.
+            HypervisorUnavailable: libvirtd does not answer, or QEMU has not given the last picture yet.
         """
         async with self._one_at_a_time:
+            if self._call.busy:
+                raise HypervisorUnavailable("QEMU has not given the last picture yet")
             try:
-                await self._host.call(guest.take_screenshot, str(self._path), timeout=_TIMEOUT)
+                await self._host.call(guest.take_screenshot, str(self._path), self._call, timeout=_TIMEOUT)
                 size = self._path.stat().st_size
                 if size > LARGEST_PICTURE:
                     raise CommandRefused(

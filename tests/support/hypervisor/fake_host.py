@@ -239,8 +239,8 @@ class FakeHypervisor(FakeStatistics):
         if self.guest_hears_power_button:
             self.power_off()
 
-    def take_screenshot(self, path: str) -> None:
-        del path
+    def take_screenshot(self, path: str, in_call: object) -> None:
+        del path, in_call
         raise HypervisorRefused("there is no display")
 
     def destroy(self) -> None:

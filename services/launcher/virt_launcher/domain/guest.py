@@ -185,12 +185,13 @@ def press_reboot_button(connection: Any) -> None:
     require_domain(connection).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
 
 
-def take_screenshot(connection: Any, path: str) -> None:
-    """Have QEMU write the first display as PNG to a new file."""
+def take_screenshot(connection: Any, path: str, in_call: AbstractContextManager[None]) -> None:
+    """Have QEMU write the first display as PNG to a new file. `in_call` is as for read_statistics."""
     import libvirt_qemu
 
     command = {"execute": "screendump", "arguments": {"filename": path, "format": "png"}}
-    answer = json.loads(libvirt_qemu.qemuMonitorCommand(require_domain(connection), json.dumps(command), 0))
+    with in_call:
+        answer = json.loads(libvirt_qemu.qemuMonitorCommand(require_domain(connection), json.dumps(command), 0))
     if "error" in answer:
         raise HypervisorRefused(str(answer["error"].get("desc", answer["error"])))
 

@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 _log = logs.bound("virt_launcher.domain.host")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
+# Calls at a time. Three may hang with QEMU, one of each kind: a picture, statistics and disk errors. The others are the
+# machine's, which has to be observed and ended all the same.
+_CALLS = 5
 # The client's keepalive detects a hanging libvirtd after about 20 s.
 KEEPALIVE = 5, 3  # seconds, count
 
@@ -38,7 +41,7 @@ class Host:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.connections = 0
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
+        self._pool = ThreadPoolExecutor(_CALLS, thread_name_prefix="libvirt-call")
         # Calls to the agent have a separate thread and connection: on a shared connection, libvirt's client delays
         # other calls while a call waits for its response (5 to 10 s with libvirt 9.0).
         self._agent_pool = ThreadPoolExecutor(1, thread_name_prefix="libvirt-agent")
