@@ -14,7 +14,7 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DomainPhase
 from virt_launcher.migration.certificates import Certificates
-from virt_launcher.migration.listening import Listening
+from virt_launcher.migration.listening import Listening, ListeningFailed
 from virt_launcher.migration.servicer import MigrationServicer
 from virt_launcher.migration.source import Source
 from virt_launcher.migration.target import Target
@@ -44,13 +44,18 @@ class _Certificates:
 
 
 class _Listening:
-    """What libvirtd reads when it starts."""
+    """What libvirtd reads when it starts; `failures` is how many of its next starts take too long."""
 
     def __init__(self) -> None:
         self.address: str | None = None
         self.connected = False
+        self.failures = 0
 
     async def open(self, address: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            self.address = None
+            raise ListeningFailed("libvirtd did not restart within 10 s")
         self.address = address
 
     async def close(self) -> None:

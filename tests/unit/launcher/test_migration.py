@@ -334,3 +334,13 @@ async def test_a_guest_that_may_have_been_started_here_is_not_discarded_unseen(p
     assert (await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)).machine_uid == UID
     await pair.target.command(pause=command_pb2.Pause())
     assert pair.target.state.phase == state_pb2.MACHINE_PHASE_PAUSED
+
+
+async def test_a_target_that_starts_again_listens_when_a_later_libvirtd_starts_in_time(pair: Pair) -> None:
+    await pair.prepare()
+    pair.target.listening.failures = 2
+    await pair.target.restart()
+    await asyncio.sleep(20)
+    assert pair.target.listening.address == TARGET
+    await pair.copy()
+    await pair.migrated()

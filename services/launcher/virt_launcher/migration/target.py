@@ -50,6 +50,7 @@ class Target:
         self._certificates = certificates
         self._listening = listening
         self._disks: contextlib.AsyncExitStack | None = None
+        self._is_ready = False  # everything of _make_ready was made by this process
         self._preparing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._hurry, self._over = asyncio.Event(), asyncio.Event()
@@ -118,7 +119,7 @@ class Target:
         while (incoming := self._keeper.record.incoming) is None:
             self._wake.clear()
             await self._wake.wait()
-        while self._keeper.record.awaited and self._keeper.record.ended is None and self._disks is None:
+        while self._keeper.record.awaited and self._keeper.record.ended is None and not self._is_ready:
             try:
                 await self._make_ready(incoming)
                 break
@@ -171,6 +172,7 @@ class Target:
                 await self._prepare_disks(request)
             if self._keeper.record.awaited:
                 await self._listening.open(request.address)
+            self._is_ready = True
             return authority
 
     async def _is_absent(self) -> bool:
