@@ -13,10 +13,9 @@ from virt_core.conventions.screenshot import LARGEST_PICTURE
 
 from virt_launcher.domain import guest
 from virt_launcher.domain.files import DomainFiles
-from virt_launcher.domain.host import Host
+from virt_launcher.domain.host import Host, InCall
 from virt_launcher.errors import CommandRefused, HypervisorUnavailable
 from virt_launcher.settings import Settings
-from virt_launcher.statistics import InCall
 
 _TIMEOUT = 30.0  # seconds
 

@@ -7,32 +7,16 @@ again.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
 from kubevirt.launcher.v1 import machine_pb2, statistics_pb2
 
 from virt_launcher.domain import guest
 from virt_launcher.domain.disks_xml import disk_targets
-from virt_launcher.domain.host import Host
+from virt_launcher.domain.host import Host, InCall
 from virt_launcher.domain.statistics import machine_statistics
 from virt_launcher.errors import HypervisorUnavailable
 
 _TIMEOUT = 2.0  # seconds
-
-
-class InCall:
-    """Set by a thread for the time of its call, also when nobody waits for it any more."""
-
-    def __init__(self) -> None:
-        self.busy = False
-
-    def __enter__(self) -> None:
-        self.busy = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.busy = False
 
 
 class Statistics:

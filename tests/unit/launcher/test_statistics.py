@@ -10,8 +10,8 @@ import pytest
 from kubevirt.launcher.v1 import machine_pb2, statistics_pb2
 from virt_core.rpc.errors import Refused, Unavailable
 from virt_launcher.domain.guest import read_statistics
+from virt_launcher.domain.host import InCall
 from virt_launcher.domain.statistics import machine_statistics
-from virt_launcher.statistics import InCall
 
 from tests.unit.launcher.launcher_pod import LauncherPod
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 from virt_core import logs
@@ -30,6 +31,21 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
 _CALLS = 5
 # The client's keepalive detects a hanging libvirtd after about 20 s.
 KEEPALIVE = 5, 3  # seconds, count
+
+
+class InCall:
+    """Set by a thread for the time of its call, also when nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self.busy = False
+
+    def __enter__(self) -> None:
+        self.busy = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.busy = False
 
 
 class Host:
