@@ -45,8 +45,7 @@ class Store:
 
     def __init__(self) -> None:
         self._history = History()
-        self._objects: dict[Place, Object] = {}
-        self._places: defaultdict[tuple[str, str], dict[Place, None]] = defaultdict(dict)  # by root and plural
+        self._objects: defaultdict[tuple[str, str], dict[Place, Object]] = defaultdict(dict)  # by root and plural
 
     @property
     def version(self) -> int:
@@ -60,14 +59,14 @@ class Store:
 
     def select(self, collection: Place, matches: Matches) -> list[Object]:
         """All objects of the collection that match, by namespace and name."""
-        places = self._places[collection.root, collection.plural]
-        found = [place for place in places if collection.holds(place) and matches(self._objects[place])]
-        return [self._objects[place] for place in sorted(found, key=lambda place: (place.namespace, place.name))]
+        objects = self._of_kind(collection)
+        found = [place for place, body in objects.items() if collection.holds(place) and matches(body)]
+        return [objects[place] for place in sorted(found, key=lambda place: (place.namespace, place.name))]
 
     def get(self, place: Place) -> Object:
         """The object, or 404."""
         try:
-            return self._objects[place]
+            return self._of_kind(place)[place]
         except KeyError:
             raise Refused(404, "NotFound", f'{place.plural} "{place.name}" not found') from None
 
@@ -75,7 +74,7 @@ class Store:
         """The object with the metadata that the server sets, or 409 AlreadyExists."""
         name = body["metadata"].get("name") or body["metadata"]["generateName"] + secrets.token_hex(3)[:5]
         place = Place(collection.root, collection.plural, collection.namespace, name)
-        if place in self._objects:
+        if place in self._of_kind(place):
             raise Refused(409, "AlreadyExists", f'{place.plural} "{name}" already exists')
         kind, now = self._kind(place), datetime.now(UTC)
         after = created(kind, body, place, writer.part, now)
@@ -101,7 +100,7 @@ class Store:
         kind, now = self._kind(place), datetime.now(UTC)
         if configuration["metadata"].get("managedFields"):
             raise Refused(400, "BadRequest", "metadata.managedFields must be nil")
-        live = self._objects.get(place)
+        live = self._of_kind(place).get(place)
         if live is not None:
             _refuse_other_version(place, live, configuration["metadata"].get("resourceVersion"))
         if kind.status and writer.part is Part.OBJECT:
@@ -152,9 +151,13 @@ class Store:
         """The watch events after version `since`."""
         return self._history.events(collection, since, matches)
 
+    def _of_kind(self, place: Place) -> dict[Place, Object]:
+        return self._objects[place.root, place.plural]
+
     def _kind(self, place: Place) -> Kind:
         name = f"{place.plural}.{place.group}"
-        definition = self._objects.get(Place(_DEFINITIONS, "customresourcedefinitions", name=name))
+        defined = Place(_DEFINITIONS, "customresourcedefinitions", name=name)
+        definition = self._of_kind(defined).get(defined)
         if definition is not None:
             return custom_kind(definition, place.version)
         return BUILT_IN.get((place.group, place.plural), Kind())
@@ -172,7 +175,7 @@ class Store:
         )
 
     def _write(self, place: Place, body: Object, writer: Writer) -> Object:
-        before = self._objects.get(place)
+        before = self._of_kind(place).get(place)
         if body == before:
             return before  # the real server writes nothing either
         if writer.dry_run:
@@ -182,13 +185,12 @@ class Store:
             return body
         self._history.version += 1
         after = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-        self._objects[place] = after
-        self._places[place.root, place.plural][place] = None
+        self._of_kind(place)[place] = after
         self._history.add(place, before, after)
         return after
 
     def _remove(self, place: Place, last: Object) -> None:
-        del self._objects[place], self._places[place.root, place.plural][place]
+        del self._of_kind(place)[place]
         self._history.version += 1
         self._history.add(place, last, None)
 
