@@ -156,6 +156,8 @@ class MigrationReconciler:
     async def _observe(self, job: VirtualMachineInstanceMigration, now: datetime) -> Observed:
         caches = self._caches
         vmi = caches.vmis.get(job.vmi_key)
+        if vmi is None or job.status.phase.final:
+            self._specs.forget(job.vmi_key)
         others = self._queue.others(job)
         observed = Observed(job, vmi, now, others=others)
         if vmi is None:
@@ -168,8 +170,6 @@ class MigrationReconciler:
         phase, configuration = job.status.phase, caches.configuration.current
         if phase is MigrationPhase.RUNNING and observed.state is not None and configuration is not None:
             return replace(observed, spec=self._specs.of(vmi, configuration))
-        if phase.final:
-            self._specs.forget(job.vmi_key)
         if phase.final or observed.state is not None or job.metadata.deletion_timestamp is not None:
             return observed
         if configuration is None:
