@@ -10,6 +10,9 @@ import gc
 from collections import Counter
 from collections.abc import Iterable
 
+SHARED = ("virt_core.kube.queue", "virt_core.kube.reflector", "virt_core.metrics", "virt_core.vmi.accepted")
+"""Modules whose objects keep something for every process that has them."""
+
 _CONTAINERS = (dict, set, frozenset, list, tuple)
 
 

@@ -38,17 +38,11 @@ from virt_core.kube.resource import (
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 
-from tests.support.held import entries
+from tests.support.held import SHARED, entries
 from tests.support.patience import PATIENCE
 
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent")
-MODULES = (
-    "virt_controller",
-    "virt_core.kube.queue",
-    "virt_core.kube.reflector",
-    "virt_core.metrics",
-    "virt_core.vmi.accepted",
-)
+MODULES = ("virt_controller", *SHARED)
 READY = {"type": "Ready", "status": "True"}
 RUNNING = {
     "phase": "Running",

@@ -13,7 +13,7 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.store import Place
 from virt_handler.reconcile import Machines
 
-from tests.support.held import entries
+from tests.support.held import SHARED, entries
 from tests.support.patience import PATIENCE
 from tests.unit.handler.demo import NODE
 
@@ -21,13 +21,7 @@ from .fake_launcher import DirectConnections
 from .fake_migration import MigratingLauncher, Network
 from .node import VMIS, handler
 
-MODULES = (
-    "virt_handler",
-    "virt_core.kube.queue",
-    "virt_core.kube.reflector",
-    "virt_core.metrics",
-    "virt_core.vmi.accepted",
-)
+MODULES = ("virt_handler", *SHARED)
 
 
 def held(machines: Machines) -> Counter[str]:
