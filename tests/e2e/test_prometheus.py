@@ -151,9 +151,17 @@ def test_what_public_dashboards_ask_for_in_vain_is_known(prometheus: Prometheus)
 @pytest.mark.parametrize("path", [*OWN, *OTHERS], ids=lambda path: path.name)
 def test_each_query_of_a_dashboard_returns_data(prometheus: Prometheus, guest: Guest, path: Path) -> None:
     nothing = IDLE if path in OWN else NOTHING
-    empty = dict[str, str]()
-    for query in queries(json.loads(path.read_text())):
-        if not (prometheus.query(query.expression) or prometheus.query(unfiltered(query.expression))):
-            empty[query.panel] = query.expression
-    print(f"{path.name}: nothing in {sorted(empty)}")
-    assert {panel: text for panel, text in empty.items() if panel not in nothing} == {}
+    asked = queries(json.loads(path.read_text()))
+
+    def lacking() -> dict[str, str]:
+        empty = {
+            query.panel: query.expression
+            for query in asked
+            if not (prometheus.query(query.expression) or prometheus.query(unfiltered(query.expression)))
+        }
+        print(f"{path.name}: nothing in {sorted(empty)}")
+        return {panel: text for panel, text in empty.items() if panel not in nothing}
+
+    with suppress(AssertionError):
+        until(lambda: not lacking(), "a scrape of the guest and the rules after it", 60, every=2)
+    assert lacking() == {}

@@ -41,6 +41,7 @@ def test_a_qemu_that_gives_no_picture_holds_up_nothing_of_the_machine(
                 await screenshots.take()
         # As many calls as may hang besides, and one of the machine.
         others = [asyncio.create_task(host.call(lambda _: answers.wait(), timeout=PATIENCE)) for _ in range(2)]
+        await asyncio.sleep(0)  # these come first
         found = await host.call(lambda _: "observed", timeout=PATIENCE)
         answers.set()
         await asyncio.gather(*others)
